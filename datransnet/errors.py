@@ -1,0 +1,23 @@
+"""Errors a user can act on: each says what happened, where, and what to do; the class decides the exit code."""
+
+
+class DATransNetError(Exception):
+    """Something failed. Base of every error the packages raise on purpose (exit code 1)."""
+
+    exit_code = 1
+
+
+class ParameterError(DATransNetError):
+    """A parameter or argument is wrong: unknown, out of range, or contradicting another (exit code 2)."""
+
+    exit_code = 2
+
+
+class DataError(DATransNetError):
+    """Data is missing, damaged, or not what its digest says (exit code 3)."""
+
+    exit_code = 3
+
+
+class TrainingError(DATransNetError):
+    """A training cannot go on, for instance because its loss is no longer finite (exit code 1)."""

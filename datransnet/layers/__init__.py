@@ -1,0 +1,1 @@
+"""The blocks of the network, one family a file, named as in the paper."""

@@ -1,0 +1,37 @@
+"""Overlap losses, pooled over the whole batch because a target covers few pixels of one image, and cross-entropy."""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from datransnet.losses.registry import LOSSES
+
+
+@LOSSES.register
+def soft_iou(logits: Tensor, mask: Tensor) -> Tensor:
+    """``1 − (Σpt + 1) / (Σp + Σt − Σpt + 1)`` over the batch (the paper's loss; smooth 1). In [0, 1].
+
+    >>> soft_iou(torch.full((1, 1, 2, 2), 100.0), torch.ones(1, 1, 2, 2)).item()
+    0.0
+    """
+    p = logits.sigmoid()
+    overlap = (p * mask).sum()
+    return 1 - (overlap + 1) / (p.sum() + mask.sum() - overlap + 1)
+
+
+@LOSSES.register
+def dice(logits: Tensor, mask: Tensor) -> Tensor:
+    """``1 − (2Σpt + 1) / (Σp + Σt + 1)`` over the batch (smooth 1). In [0, 1]."""
+    p = logits.sigmoid()
+    return 1 - (2 * (p * mask).sum() + 1) / (p.sum() + mask.sum() + 1)
+
+
+@LOSSES.register
+def bce(logits: Tensor, mask: Tensor) -> Tensor:
+    """Binary cross-entropy, mean over pixels, in nats."""
+    return F.binary_cross_entropy_with_logits(logits, mask)
+
+
+@LOSSES.register
+def soft_iou_bce(logits: Tensor, mask: Tensor) -> Tensor:
+    """`soft_iou` plus `bce`: the overlap where there is some, a gradient everywhere else."""
+    return soft_iou(logits, mask) + bce(logits, mask)

@@ -1,0 +1,20 @@
+"""Segmentation and detection metrics under the published conventions, from stored score maps."""
+
+from datransnet.metrics.conventions import CONVENTIONS, Convention
+from datransnet.metrics.counts import COUNT_FIELDS, Counts, count
+from datransnet.metrics.curves import Curve, Curves, roc
+from datransnet.metrics.score import Score, score, summarise
+
+__all__ = [
+    "CONVENTIONS",
+    "COUNT_FIELDS",
+    "Convention",
+    "Counts",
+    "Curve",
+    "Curves",
+    "Score",
+    "count",
+    "roc",
+    "score",
+    "summarise",
+]

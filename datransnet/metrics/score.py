@@ -1,0 +1,99 @@
+"""The metrics of a set of images under one convention."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from datransnet.metrics.conventions import convention_named
+from datransnet.metrics.counts import COUNT_FIELDS, Counts, Mask, Scores, count
+
+Column = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Score:
+    """Metrics pooled over images; NaN where undefined (no target at all, nothing predicted).
+
+    Attributes:
+        iou: Σ intersection / Σ union of pixels (papers print it as mIoU).
+        niou: mean over images with a target of the image's IoU.
+        pixel_acc: Σ intersection / Σ labelled pixels (a recall, despite its name).
+        precision: pixels, of the convention's prediction.
+        recall: pixels, of the convention's prediction.
+        f1: harmonic mean of the two.
+        pd: detected targets / targets.
+        fa: false-alarm pixels / pixels (tables print it × 1e6).
+        n_images: images.
+        n_targets: components of the masks.
+        n_detected: targets detected.
+        n_empty: images without a target; they count in fa and the pooled pixels only.
+    """
+
+    iou: float
+    niou: float
+    pixel_acc: float
+    precision: float
+    recall: float
+    f1: float
+    pd: float
+    fa: float
+    n_images: int
+    n_targets: int
+    n_detected: int
+    n_empty: int
+
+
+def _ratio(numerator: float, denominator: float) -> float:
+    return float(numerator / denominator) if denominator else float("nan")
+
+
+def summarise(columns: Mapping[str, Column]) -> Score:
+    """Metrics from counts as columns, one row an image (see `Counts` for the names)."""
+    total = {name: int(columns[name].sum()) for name in COUNT_FIELDS}
+    occupied = columns["targets"] > 0
+    each = columns["intersection"][occupied] / np.maximum(columns["union"][occupied], 1)
+    precision = _ratio(total["true_positive"], total["true_positive"] + total["false_positive"])
+    recall = _ratio(total["true_positive"], total["labelled"])
+    return Score(
+        iou=_ratio(total["intersection"], total["union"]),
+        niou=float(each.mean()) if each.size else float("nan"),
+        pixel_acc=_ratio(total["intersection"], total["labelled"]),
+        precision=precision,
+        recall=recall,
+        f1=_ratio(2 * total["true_positive"], total["true_positive"] + total["false_positive"] + total["labelled"]),
+        pd=_ratio(total["detected"], total["targets"]),
+        fa=_ratio(total["false_alarm"], total["pixels"]),
+        n_images=len(occupied),
+        n_targets=total["targets"],
+        n_detected=total["detected"],
+        n_empty=int((~occupied).sum()),
+    )
+
+
+def as_columns(counts: Sequence[Counts]) -> dict[str, Column]:
+    """Counts of N images as columns of length N."""
+    table = np.array([astuple(item) for item in counts], dtype=np.int64).reshape(-1, len(COUNT_FIELDS))
+    return {name: table[:, index] for index, name in enumerate(COUNT_FIELDS)}
+
+
+def score(pairs: Iterable[tuple[Scores, Mask]], convention: str = "basicirstd", threshold: float = 0.5) -> Score:
+    """Score predictions against masks.
+
+    Args:
+        pairs: (scores H×W in [0, 1], mask H×W), consumed once; images may differ in size.
+        convention: a name in `CONVENTIONS`.
+        threshold: scores strictly above it are predicted.
+
+    Raises:
+        ParameterError: if the convention is unknown.
+        DataError: if a pair does not fit.
+
+    >>> mask = np.zeros((8, 8)); mask[2:4, 2:4] = 1
+    >>> result = score([(0.9 * mask, mask)])
+    >>> result.iou, result.pd, result.fa, result.n_targets
+    (1.0, 1.0, 0.0, 1)
+    """
+    rule = convention_named(convention)
+    return summarise(as_columns([count(scores, mask, rule, threshold) for scores, mask in pairs]))

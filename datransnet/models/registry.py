@@ -1,0 +1,45 @@
+"""Networks by name."""
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from datransnet.errors import ParameterError
+from datransnet.registry import Registry
+
+
+class Network(nn.Module):
+    """What every registered network is: images B×1×H×W in [0, 1] → logits B×1×H×W, for any H and W."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        """B×1×H×W → B×1×H×W."""
+        raise NotImplementedError
+
+
+MODELS: Registry[Callable[..., Network]] = Registry("model")
+
+
+def list_models() -> list[str]:
+    """Names that `create_model` knows, sorted.
+
+    >>> "datransnet" in list_models()
+    True
+    """
+    return list(MODELS)
+
+
+def create_model(name: str, **kwargs: object) -> Network:
+    """Build a network by name; keyword arguments are those of its factory.
+
+    Raises:
+        ParameterError: if the name or an argument is unknown, or a value is out of range.
+
+    >>> model = create_model("datransnet", image_size=64, width=4)
+    >>> model(torch.zeros(1, 1, 33, 65)).shape
+    torch.Size([1, 1, 33, 65])
+    """
+    factory = MODELS[name]
+    try:
+        return factory(**kwargs)
+    except TypeError as error:
+        raise ParameterError(f"Model {name!r}: {error}.") from error

@@ -1,0 +1,54 @@
+"""A name → factory table filled beside the definitions, so that a new model or loss is one file and one import line."""
+
+from collections.abc import Callable, Iterator
+from difflib import get_close_matches
+from typing import Generic, TypeVar
+
+from datransnet.errors import ParameterError
+
+F = TypeVar("F", bound=Callable[..., object])
+
+
+def did_you_mean(name: str, known: list[str]) -> str:
+    """A sentence that names the closest known word, or all of them.
+
+    >>> did_you_mean("dtransnet", ["acm", "datransnet"])
+    "Did you mean 'datransnet'?"
+    """
+    close = get_close_matches(name, known, n=1)
+    return f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(sorted(known))}."
+
+
+class Registry(Generic[F]):
+    """Named factories of one kind.
+
+    >>> greetings = Registry("greeting")
+    >>> @greetings.register
+    ... def hello(): return "hello"
+    >>> greetings["hello"]()
+    'hello'
+    >>> greetings["helo"]
+    Traceback (most recent call last):
+    ...
+    datransnet.errors.ParameterError: There is no greeting 'helo'. Did you mean 'hello'?
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._entries: dict[str, F] = {}
+
+    def register(self, entry: F) -> F:
+        """Add a function under its own name (decorator)."""
+        name = entry.__name__
+        if name in self._entries:
+            raise ValueError(f"the {self.kind} {name!r} is registered twice")
+        self._entries[name] = entry
+        return entry
+
+    def __getitem__(self, name: str) -> F:
+        if name not in self._entries:
+            raise ParameterError(f"There is no {self.kind} {name!r}. {did_you_mean(name, list(self._entries))}")
+        return self._entries[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self._entries))
