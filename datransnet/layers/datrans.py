@@ -16,9 +16,9 @@ Two exact rewrites keep the 8C-channel tensor and the values from ever existing:
 Parity with released checkpoints:
 
 * A head is not a dilation. The released code stacks the dilations *behind* the channels and reads the result as heads,
-  so channel ``c`` of dilation ``i`` is flat index ``c·n + i``. Queries are interleaved that way; keys and values are not,
-  since a head's softmax sums over its keys in any order, as long as both agree.
-* ``area`` is a constant of the network, not of the image at hand. The scores' variance is near the norm's eps, so it matters.
+  so channel ``c`` of dilation ``i`` is flat index ``c·n + i``. Queries are interleaved that way; keys and values are
+  not, since a head's softmax sums over its keys in any order, as long as both agree.
+* ``area`` is a constant of the network, not of the image at hand: the scores' variance is near the norm's eps.
 """
 
 import torch
@@ -40,8 +40,13 @@ def neighbour_kernel(weight: Tensor, gradient: str) -> Tensor:
     taps = weight.unflatten(-1, (NEIGHBOURS, -1))
     centre = -taps.sum(-2, keepdim=True) if gradient == "difference" else torch.zeros_like(taps[..., :1, :])
     half = NEIGHBOURS // 2
-    kernel = torch.cat([taps[..., :half, :], centre, taps[..., half:, :]], dim=-2)
-    return kernel.transpose(-1, -2).unflatten(-1, (3, 3))
+    window = torch.cat([taps[..., :half, :], centre, taps[..., half:, :]], dim=-2)
+    kernel: Tensor = window.transpose(-1, -2).unflatten(-1, (3, 3))
+    return kernel
+
+
+def _weights(convolutions: nn.ModuleList) -> list[Tensor]:
+    return [conv.weight for conv in convolutions if isinstance(conv, nn.Conv2d)]
 
 
 class DynamicAttentionTransformer(nn.Module):
@@ -70,22 +75,18 @@ class DynamicAttentionTransformer(nn.Module):
         self.dilations, self.heads, self.head_channels = dilations, heads, d_tra // heads
         self.area, self.gradient = area, gradient
         keys = NEIGHBOURS * self.head_channels
-
-        def projections(inputs: int, outputs: int) -> nn.ModuleList:
-            return nn.ModuleList(nn.Conv2d(inputs, outputs, 1, bias=False) for _ in dilations)
-
-        self.queries = projections(channels, self.head_channels)
-        self.keys = projections(NEIGHBOURS * channels, keys)
-        self.values = projections(NEIGHBOURS * channels, keys)
+        self.queries = nn.ModuleList(nn.Conv2d(channels, self.head_channels, 1, bias=False) for _ in dilations)
+        self.keys = nn.ModuleList(nn.Conv2d(NEIGHBOURS * channels, keys, 1, bias=False) for _ in dilations)
+        self.values = nn.ModuleList(nn.Conv2d(NEIGHBOURS * channels, keys, 1, bias=False) for _ in dilations)
         self.out = nn.Sequential(nn.Conv2d(d_tra, channels, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU())
 
     def attention(self, x: Tensor, padded: list[Tensor]) -> list[Tensor]:
         """Attention of the queries on each dilation's keys: n tensors B×n×h×(8h/n)."""
-        interleaved = torch.stack([conv.weight for conv in self.queries], dim=1).flatten(0, 1)
+        interleaved = torch.stack(_weights(self.queries), dim=1).flatten(0, 1)
         q = F.conv2d(x, interleaved).flatten(2).unflatten(1, (self.heads, -1))
         products, norms = [], []
-        for conv, dilation, source in zip(self.keys, self.dilations, padded, strict=True):
-            kernel = neighbour_kernel(conv.weight.flatten(1), self.gradient)
+        for weight, dilation, source in zip(_weights(self.keys), self.dilations, padded, strict=True):
+            kernel = neighbour_kernel(weight.flatten(1), self.gradient)
             k = F.conv2d(source, kernel, dilation=dilation).flatten(2).unflatten(1, (self.heads, -1))
             products.append(q @ k.transpose(-1, -2))
             norms.append(torch.linalg.vector_norm(k, dim=-1))
@@ -101,8 +102,9 @@ class DynamicAttentionTransformer(nn.Module):
         batch, _, height, width = x.shape
         padded = [F.pad(x, (d, d, d, d), mode="reflect") for d in self.dilations]
         attended = []
+        values = _weights(self.values)
         for index, weights in enumerate(self.attention(x, padded)):
-            projection = self.values[index].weight.flatten(1).unflatten(0, (self.heads, -1))
+            projection = values[index].flatten(1).unflatten(0, (self.heads, -1))
             kernel = neighbour_kernel(weights @ projection, self.gradient).flatten(0, 2)
             source = padded[index].flatten(0, 1).unsqueeze(0)
             attended.append(F.conv2d(source, kernel, dilation=self.dilations[index], groups=batch))

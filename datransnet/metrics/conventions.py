@@ -1,4 +1,4 @@
-"""What the field's evaluation scripts mean by Pd and Fa, as data: the same scores give 0.93 or 0.60 under two of them."""
+"""What the field's evaluation scripts mean by Pd and Fa, as data: two of them give one prediction 0.93 and 0.60."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -25,7 +25,8 @@ RENAMES = (
     (r"^contras2\.", "skips.1."),
     (r"^contras3\.", "skips.2."),
     (r"^contras4\.", "skips.3."),
-    (r"(?<=\.)(key|query|value)_convs\.", lambda match: {"key": "keys.", "query": "queries.", "value": "values."}[match[1]]),
+    (r"(?<=\.)query_convs\.", "queries."),
+    (r"(?<=\.)(key|value)_convs\.", r"\1s."),
     (r"(?<=skips\..\.)out_conv\.", "out."),
     (r"^GFEM\.sp\.W\.", "bottleneck.non_local.out."),
     (r"^GFEM\.sp\.(g|phi)\.0\.", r"bottleneck.non_local.\1."),
@@ -44,7 +45,7 @@ RENAMES = (
     (r"^outc\.0\.dwconv_w\.", "head.horizontal."),
     (r"^outc\.0\.dwconv_h\.", "head.vertical."),
     (r"^outc\.1\.", "head.out."),
-)  # fmt: skip
+)
 
 
 def renamed(key: str) -> str:

@@ -1,0 +1,49 @@
+"""A part of a split dataset in memory, as uint8: the datasets of the field are small, decoding is not free."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from datransnet.data.images import Luminance, Truth, read_image, read_mask
+from datransnet.data.manifest import Manifest, Part, pair_digest
+from datransnet.errors import DataError
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images with their masks; sizes may differ.
+
+    Attributes:
+        ids: N names.
+        images: N arrays H×W, uint8.
+        masks: N arrays H×W, bool.
+    """
+
+    ids: list[str]
+    images: list[Luminance]
+    masks: list[Truth]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def load_part(folder: Path, part: Part) -> Images:
+    """Read a part of a dataset written by `datransnet.data.splits.split`, every image checked against the manifest.
+
+    Raises:
+        DataError: if a file is missing, damaged, or not the manifest's.
+    """
+    manifest = Manifest.read(folder / "manifest.json")
+    place = folder / ("test" if part == "test" else "trainval")
+    loaded = Images([], [], [])
+    for item in manifest.items:
+        if item.part == part:
+            image = read_image(place / "images" / f"{item.id}.png")
+            mask = read_mask(place / "masks" / f"{item.id}.png")
+            if pair_digest(image, mask) != item.digest:
+                raise DataError(f"{place}: {item.id} is not the image of the manifest. Run the split stage again.")
+            loaded.ids.append(item.id)
+            loaded.images.append(image)
+            loaded.masks.append(mask)
+    if not len(loaded):
+        raise DataError(f"{folder} has no image in its {part} part.")
+    return loaded
