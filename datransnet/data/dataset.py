@@ -26,17 +26,17 @@ class Images:
         return len(self.ids)
 
 
-def load_part(folder: Path, part: Part) -> Images:
-    """Read a part of a dataset written by `datransnet.data.splits.split`, every image checked against the manifest.
+def load_part(folder: Path, *parts: Part) -> Images:
+    """Parts of a dataset written by `datransnet.data.splits.split`, every image checked against the manifest.
 
     Raises:
         DataError: if a file is missing, damaged, or not the manifest's.
     """
     manifest = Manifest.read(folder / "manifest.json")
-    place = folder / ("test" if part == "test" else "trainval")
     loaded = Images([], [], [])
     for item in manifest.items:
-        if item.part == part:
+        if item.part in parts:
+            place = folder / ("test" if item.part == "test" else "trainval")
             image = read_image(place / "images" / f"{item.id}.png")
             mask = read_mask(place / "masks" / f"{item.id}.png")
             if pair_digest(image, mask) != item.digest:
@@ -45,5 +45,5 @@ def load_part(folder: Path, part: Part) -> Images:
             loaded.images.append(image)
             loaded.masks.append(mask)
     if not len(loaded):
-        raise DataError(f"{folder} has no image in its {part} part.")
+        raise DataError(f"{folder} has no image in its {' or '.join(parts)} part.")
     return loaded

@@ -61,7 +61,8 @@ def power_law(rng: np.random.Generator, size: int, exponent: float, stretch: flo
     frequency[0, 0] = np.inf
     spectrum = np.fft.rfft2(rng.standard_normal((size, size))) * frequency ** (-exponent / 2)
     texture = np.fft.irfft2(spectrum, s=(size, size))
-    return texture / texture.std()
+    scaled: Field = texture / texture.std()
+    return scaled
 
 
 def _cloud(rng: np.random.Generator, size: int) -> Field:
@@ -73,7 +74,8 @@ def _sea(rng: np.random.Generator, size: int) -> Field:
     sky = 110 + 6 * power_law(rng, size, 3.0)
     waves = 70 + 10 * power_law(rng, size, 1.6, stretch=0.4)
     below = 1 / (1 + np.exp(-(np.arange(size)[:, None] - horizon)))
-    return sky * (1 - below) + waves * below
+    blended: Field = sky * (1 - below) + waves * below
+    return blended
 
 
 def _ground(rng: np.random.Generator, size: int) -> Field:
@@ -88,7 +90,8 @@ def _point_spread(size: int, row: float, column: float, sigma: float, elongation
     down, right = np.arange(size)[:, None] - row, np.arange(size)[None, :] - column
     along = right * np.cos(angle) + down * np.sin(angle)
     across = down * np.cos(angle) - right * np.sin(angle)
-    return np.exp(-0.5 * ((along / (sigma * elongation)) ** 2 + (across / sigma) ** 2))
+    spread: Field = np.exp(-0.5 * ((along / (sigma * elongation)) ** 2 + (across / sigma) ** 2))
+    return spread
 
 
 def _add_target(rng: np.random.Generator, scene: Field, mask: Truth) -> Target:

@@ -23,7 +23,7 @@ from datransnet.engine.recipe import Recipe
 from datransnet.engine.schedules import learning_rate
 from datransnet.errors import TrainingError
 from datransnet.losses import LOSSES
-from datransnet.models import Network
+from datransnet.models.registry import Network
 from datransnet.seeding import derive_seed
 
 Epoch = dict[str, float]

@@ -9,8 +9,8 @@ import torch
 from datransnet.data.dataset import Images
 from datransnet.data.transforms import resize_image, to_input
 from datransnet.engine.recipe import Recipe
-from datransnet.metrics import Score, score
-from datransnet.models import Network
+from datransnet.metrics.score import Score, score
+from datransnet.models.registry import Network
 
 ScoreMap = npt.NDArray[np.float32]
 

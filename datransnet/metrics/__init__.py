@@ -3,7 +3,7 @@
 from datransnet.metrics.conventions import CONVENTIONS, Convention
 from datransnet.metrics.counts import COUNT_FIELDS, Counts, count
 from datransnet.metrics.curves import Curve, Curves, roc
-from datransnet.metrics.score import Score, score, summarise
+from datransnet.metrics.score import Score, as_columns, ratios, score, summarise
 
 __all__ = [
     "CONVENTIONS",
@@ -13,7 +13,9 @@ __all__ = [
     "Curve",
     "Curves",
     "Score",
+    "as_columns",
     "count",
+    "ratios",
     "roc",
     "score",
     "summarise",

@@ -10,6 +10,7 @@ from datransnet.metrics.conventions import convention_named
 from datransnet.metrics.counts import COUNT_FIELDS, Counts, Mask, Scores, count
 
 Column = npt.NDArray[np.int64]
+Values = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -45,30 +46,38 @@ class Score:
     n_empty: int
 
 
-def _ratio(numerator: float, denominator: float) -> float:
-    return float(numerator / denominator) if denominator else float("nan")
+def ratios(columns: Mapping[str, Column]) -> dict[str, Values]:
+    """The real-valued metrics of `Score` from counts whose last axis is the images: (…, N) → (…).
+
+    Leading axes are resamples, so that a bootstrap costs one call; NaN where a denominator is zero.
+    """
+    total = {name: columns[name].sum(axis=-1) for name in COUNT_FIELDS}
+    predicted = total["true_positive"] + total["false_positive"]
+    occupied = columns["targets"] > 0
+    each = occupied * columns["intersection"] / np.maximum(columns["union"], 1)
+    pairs = {
+        "iou": (total["intersection"], total["union"]),
+        "niou": (each.sum(axis=-1), occupied.sum(axis=-1)),
+        "pixel_acc": (total["intersection"], total["labelled"]),
+        "precision": (total["true_positive"], predicted),
+        "recall": (total["true_positive"], total["labelled"]),
+        "f1": (2 * total["true_positive"], predicted + total["labelled"]),
+        "pd": (total["detected"], total["targets"]),
+        "fa": (total["false_alarm"], total["pixels"]),
+    }
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return {name: np.where(below > 0, above / below, np.nan) for name, (above, below) in pairs.items()}
 
 
 def summarise(columns: Mapping[str, Column]) -> Score:
     """Metrics from counts as columns, one row an image (see `Counts` for the names)."""
-    total = {name: int(columns[name].sum()) for name in COUNT_FIELDS}
-    occupied = columns["targets"] > 0
-    each = columns["intersection"][occupied] / np.maximum(columns["union"][occupied], 1)
-    precision = _ratio(total["true_positive"], total["true_positive"] + total["false_positive"])
-    recall = _ratio(total["true_positive"], total["labelled"])
+    targets = columns["targets"]
     return Score(
-        iou=_ratio(total["intersection"], total["union"]),
-        niou=float(each.mean()) if each.size else float("nan"),
-        pixel_acc=_ratio(total["intersection"], total["labelled"]),
-        precision=precision,
-        recall=recall,
-        f1=_ratio(2 * total["true_positive"], total["true_positive"] + total["false_positive"] + total["labelled"]),
-        pd=_ratio(total["detected"], total["targets"]),
-        fa=_ratio(total["false_alarm"], total["pixels"]),
-        n_images=len(occupied),
-        n_targets=total["targets"],
-        n_detected=total["detected"],
-        n_empty=int((~occupied).sum()),
+        **{name: float(value) for name, value in ratios(columns).items()},
+        n_images=len(targets),
+        n_targets=int(targets.sum()),
+        n_detected=int(columns["detected"].sum()),
+        n_empty=int((targets == 0).sum()),
     )
 
 

@@ -1,0 +1,91 @@
+"""``python -m pipeline``: one verb a stage, and a few to look around. Stages are imported when they run."""
+
+from importlib import import_module
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="The stages of the study in the working directory, and commands to look at it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+STAGES = {
+    "fetch": "Fetch or generate the dataset.",
+    "split": "Split it into train, validation and test parts.",
+    "tune": "Search hyperparameters with Ray Tune and Optuna.",
+    "train": "Train the winner on all seeds.",
+    "ablate": "Train variants of the winner.",
+    "evaluate": "Score all runs on the test part.",
+    "report": "Render tables, figures and the report.",
+}
+
+Debug = Annotated[bool, typer.Option("--debug", help="Print the traceback of an error.")]
+
+
+def _run(module: str, debug: bool, function: str = "main") -> None:
+    from pipeline.support.command import run_command
+
+    def command() -> None:
+        from pipeline.support.paths import Study
+
+        getattr(import_module(module), function)(Study.here())
+
+    raise typer.Exit(run_command(command, debug))
+
+
+def _add_stage(name: str, text: str) -> None:
+    @app.command(name, help=text)
+    def stage(debug: Debug = False) -> None:
+        _run(f"pipeline.{name}", debug)
+
+
+for _name, _text in STAGES.items():
+    _add_stage(_name, _text)
+
+
+@app.command()
+def validate(debug: Debug = False) -> None:
+    """Check params.yaml and say everything that is wrong with it."""
+    _run("pipeline.support.inspection", debug, "validate")
+
+
+@app.command()
+def status(debug: Debug = False) -> None:
+    """List the runs: key, what, state, reason."""
+    _run("pipeline.support.inspection", debug, "status")
+
+
+@app.command()
+def clean(debug: Debug = False) -> None:
+    """Remove runs that did not finish; finished ones stay."""
+    _run("pipeline.support.inspection", debug, "clean")
+
+
+@app.command()
+def profile(
+    name: Annotated[str, typer.Argument(help="A file of profiles/, without its ending.")], debug: Debug = False
+) -> None:
+    """Make studies/NAME from params.yaml and profiles/NAME.yaml."""
+    from pipeline.support.command import run_command
+
+    def command() -> None:
+        from pipeline.support.paths import Study
+        from pipeline.support.profiles import write_study
+
+        write_study(Study.here(), name)
+
+    raise typer.Exit(run_command(command, debug))
+
+
+@app.command()
+def where(debug: Debug = False) -> None:
+    """Say where the report, the MLflow UI and the best model are."""
+    _run("pipeline.support.inspection", debug, "where")
+
+
+if __name__ == "__main__":
+    app(prog_name="python -m pipeline")

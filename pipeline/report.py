@@ -1,0 +1,110 @@
+"""Stage report: tables, figures and one self-contained page, from what the other stages measured."""
+
+import json
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jinja2 import Environment, StrictUndefined
+
+from datransnet.atomic import atomic_path, write_text
+from pipeline.support import figures
+from pipeline.support.console import say
+from pipeline.support.paths import Study
+from pipeline.support.records import digest_of
+from pipeline.support.stages import read_manifest, read_result
+from pipeline.support.tables import COLUMNS, Table, ablation_table, main_table, search_table
+from pipeline.support.tracking import Tracker
+
+FIGURES = {
+    "roc": "ROC and Pd-Fa curves of every run. Pixel ROC: all pixels pooled. Target ROC: the DATransNet release's own "
+    "curve, scores scaled by the image's maximum. Pd-Fa: detected targets over false-alarm pixels.",
+    "examples": "Test images of the best run, from its worst to its best: image, mask, scores, and errors "
+    "(green hit, orange missed, red false).",
+    "search": "The search: best validation IoU of each trial over its epochs, and the best so far.",
+    "training": "Training loss and validation IoU of the winner on each seed.",
+}
+
+
+def main(study: Study) -> None:
+    """Run the stage."""
+    evaluation = read_result(study.results / "evaluation" / "evaluation.json", "evaluate")
+    tuned = read_result(study.results / "tune.json", "tune")
+    trained = read_result(study.results / "train.json", "train")
+    curves = {
+        run["key"]: pd.read_csv(study.results / "evaluation" / "curves" / f"{run['key']}.csv")
+        for run in evaluation["runs"]
+    }
+    with np.load(study.results / "evaluation" / "examples.npz") as archive:
+        examples = dict(archive)
+    tables = [main_table(evaluation), ablation_table(evaluation), search_table(tuned)]
+    with atomic_path(study.reports / "tables") as partial:
+        partial.mkdir()
+        for table in tables:
+            table.write(partial)
+    with atomic_path(study.reports / "figures") as partial:
+        partial.mkdir()
+        figures.save(figures.roc_figure(curves, evaluation["runs"]), partial, "roc")
+        figures.save(figures.search_figure(tuned["trials"]), partial, "search")
+        figures.save(figures.training_figure(trained["runs"]), partial, "training")
+        figures.save(figures.examples_figure(examples), partial, "examples")
+    metrics = _metrics(evaluation)
+    write_text(study.reports / "metrics.json", json.dumps(metrics, indent=1) + "\n")
+    _write_plots(study, evaluation, trained, curves)
+    write_text(study.reports / "report.html", _page(study, evaluation, tuned, tables))
+    tracker = Tracker.of(study, evaluation["dataset"]["digest"])
+    parent = tracker.open_stage("report", digest_of(metrics), study.params.digestible)
+    tracker.close_stage(parent, failed=False, metrics=_flat(metrics), files=[study.reports])
+    first = tables[0].rows[0]
+    say(f"report: {first['convention']}: " + ", ".join(f"{title} {first[title]}" for title, _, _ in COLUMNS.values()))
+
+
+def _metrics(evaluation: dict[str, Any]) -> dict[str, Any]:
+    """Means over seeds, for `dvc metrics`: convention → metric → value."""
+    full = [run for run in evaluation["runs"] if run["variant"] == "full"]
+    metrics: dict[str, Any] = {
+        convention: {
+            name: round(float(np.mean([run["scores"][convention][name] for run in full])), 6) for name in COLUMNS
+        }
+        for convention in full[0]["scores"]
+    }
+    metrics["auc"] = {name: round(float(np.mean([run["areas"][name] for run in full])), 6) for name in full[0]["areas"]}
+    return metrics
+
+
+def _flat(metrics: dict[str, Any]) -> dict[str, float]:
+    return {f"{outer}.{name}": value for outer, inner in metrics.items() for name, value in inner.items()}
+
+
+def _write_plots(
+    study: Study, evaluation: dict[str, Any], trained: dict[str, Any], curves: dict[str, pd.DataFrame]
+) -> None:
+    """Curves of the winner's first seed, and training histories, for `dvc plots`."""
+    first = next(run["key"] for run in evaluation["runs"] if run["variant"] == "full")
+    with atomic_path(study.reports / "plots") as partial:
+        partial.mkdir()
+        for kind, x, y in (("pixel", "fpr", "tpr"), ("pd_fa", "fa", "pd")):
+            frame = curves[first][curves[first]["curve"] == kind].rename(columns={"x": x, "y": y})
+            frame[[x, y, "threshold"]].to_csv(
+                partial / ("roc.csv" if kind == "pixel" else "pd_fa.csv"), index=False, float_format="%.6g"
+            )
+        history = pd.concat(pd.DataFrame(run["history"]).assign(seed=run["run"]["seed"]) for run in trained["runs"])
+        history.to_csv(partial / "training.csv", index=False, float_format="%.6g")
+
+
+def _page(study: Study, evaluation: dict[str, Any], tuned: dict[str, Any], tables: list[Table]) -> str:
+    """The report as one HTML page."""
+    template = files("pipeline.support").joinpath("templates/report.html").read_text()
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    images = {name: figures.data_uri(study.reports / "figures" / f"{name}.png") for name in FIGURES}
+    return environment.from_string(template).render(
+        study=study.params.study,
+        dataset=evaluation["dataset"],
+        protocol=evaluation["protocol"],
+        tables=tables,
+        figures=[(name, caption, images[name]) for name, caption in FIGURES.items()],
+        best=tuned["best"],
+        runs=evaluation["runs"],
+        digest=read_manifest(study).digest,
+    )

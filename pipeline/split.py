@@ -1,0 +1,28 @@
+"""Stage split: train, validation and test parts in one layout, ``data/<NAME>/{trainval,test}``, with a manifest."""
+
+from datransnet.data.catalogue import card_named
+from datransnet.data.splits import split
+from pipeline.support.console import say
+from pipeline.support.paths import Study
+
+
+def main(study: Study) -> None:
+    """Run the stage."""
+    data = study.params.data
+    manifest = split(
+        card_named(data.dataset),
+        study.raw,
+        study.data,
+        data.split,
+        mismatch=data.mismatch,
+        validation_share=data.validation_share,
+        seed=study.params.seed,
+    )
+    for id_, fault in manifest.excluded.items():
+        say(f"split: {id_} is left out: {fault} (data.mismatch: exclude)")
+    for id_, treatment in manifest.treated.items():
+        say(f"split: {id_}: {treatment}")
+    parts = ", ".join(
+        f"{part} {count['images']} images with {count['targets']} targets" for part, count in manifest.summary().items()
+    )
+    say(f"split: {manifest.dataset} {manifest.split}: {parts}; digest {manifest.digest[:12]}")

@@ -1,0 +1,120 @@
+"""Ray: started and stopped by the stage that needs it, or a cluster's if ``RAY_ADDRESS`` says so."""
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+
+from datransnet.errors import DATransNetError, ParameterError
+from pipeline.support.console import Progress, Row
+from pipeline.support.params import Resources
+from pipeline.support.records import Record
+from pipeline.support.training import Job, execute
+
+POLL_SECONDS = 1.0
+
+
+@contextmanager
+def ray_session(resources: Resources) -> Iterator[None]:
+    """Ray for the block's duration.
+
+    Raises:
+        ParameterError: if no node has what one training asks for.
+    """
+    address = os.environ.get("RAY_ADDRESS")
+    if not address:
+        os.environ["RAY_AUTH_MODE"] = "disabled"  # nothing listens beyond this machine; Ray would write a token to HOME
+    import ray
+
+    ray.init(
+        address=address or "local",
+        include_dashboard=None if address else False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        configure_logging=True,
+    )
+    try:
+        nodes: list[dict[str, dict[str, float]]] = ray.nodes()  # type: ignore[no-untyped-call]
+        largest = [max((node["Resources"].get(kind, 0.0) for node in nodes), default=0.0) for kind in ("CPU", "GPU")]
+        for name, asked, there in zip(("cpus", "gpus"), (resources.cpus, resources.gpus), largest, strict=True):
+            if asked > there:
+                raise ParameterError(
+                    f"resources.{name} = {asked:g}, but no node has more than {there:g}. Ask for less."
+                )
+        yield
+    finally:
+        ray.shutdown()
+
+
+def row_of(job: Job, record: Record | None) -> Row:
+    """A job's line in the progress table."""
+    if record is None:
+        return Row(job.name, "waiting", 0, job.run.recipe.epochs, 0.0)
+    return Row(job.name, record.status, len(record.history), job.run.recipe.epochs, record.best_iou)
+
+
+def run_jobs(stage: str, jobs: Sequence[Job], resources: Resources) -> list[Record]:
+    """Train every run that is not done yet, in parallel, and return all records.
+
+    A failed run does not stop the others.
+
+    Raises:
+        DATransNetError: after all have ended, naming those that failed and why.
+    """
+    missing = [job for job in jobs if not _is_done(job)]
+    with Progress(stage, len(jobs)) as progress:
+        try:
+            if missing:
+                with ray_session(resources):
+                    _train(missing, jobs, resources, progress)
+        finally:
+            for job in jobs:
+                if (record := job.folder.settle("interrupted")) is not None:
+                    job.send(record)
+        records = [job.folder.read() for job in jobs]
+        progress.finish([row_of(job, record) for job, record in zip(jobs, records, strict=True)])
+    report_failures(stage, jobs)
+    return [record for record in records if record is not None]
+
+
+def report_failures(stage: str, jobs: Sequence[Job]) -> None:
+    """Raise if a job did not end well.
+
+    Raises:
+        DATransNetError: naming each failed run, and why.
+    """
+    failed = []
+    for job in jobs:
+        record = job.folder.read()
+        if record is None or record.status not in ("done", "pruned"):
+            reason = (record.reason or record.status) if record else "never started"
+            failed.append(f"  {job.name} (runs/{job.run.key}): {reason}")
+    if failed:
+        raise DATransNetError(
+            f"{stage}: {len(failed)} of {len(jobs)} runs failed; the others are kept. Run the stage again to retry.\n"
+            + "\n".join(failed)
+        )
+
+
+def _is_done(job: Job) -> bool:
+    record = job.folder.read()
+    return record is not None and record.status == "done"
+
+
+def _train(missing: Sequence[Job], jobs: Sequence[Job], resources: Resources, progress: Progress) -> None:
+    """One Ray task a run; the driver watches their records."""
+    import ray
+    from ray.exceptions import RayError
+
+    @ray.remote(num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=2)
+    def train(job: Job) -> None:
+        for _ in execute(job):
+            pass
+
+    pending = [train.remote(job) for job in missing]
+    while pending:
+        ended, pending = ray.wait(pending, num_returns=1, timeout=POLL_SECONDS)
+        for reference in ended:
+            with suppress(RayError):  # the record holds the reason; a worker that died left it "running"
+                ray.get(reference)
+        progress.update([row_of(job, job.folder.read()) for job in jobs])

@@ -1,0 +1,112 @@
+"""What a person sees while a stage works: one live table on a terminal, plain lines otherwise."""
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.live import Live
+    from rich.table import Table
+
+PLAIN_INTERVAL = 15.0
+"""Seconds between two plain progress lines."""
+
+
+def say(text: str) -> None:
+    """Print a line at once."""
+    print(text, flush=True)
+
+
+def duration(seconds: float) -> str:
+    """Seconds for a person.
+
+    >>> duration(42), duration(95), duration(7265)
+    ('42 s', '1 min 35 s', '2 h 1 min')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes_left = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes_left} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run as the table shows it: its label, state, epochs done and planned, and best validation IoU so far."""
+
+    name: str
+    state: str
+    epoch: int
+    epochs: int
+    best_iou: float
+
+
+class Progress:
+    """Progress of a stage's runs; use as a context and call `update` as often as convenient."""
+
+    def __init__(self, stage: str, total: int) -> None:
+        self.stage, self.total = stage, total
+        self.started = time.monotonic()
+        self.ahead: int | None = None
+        self._last_line = self.started
+        self._last_text = ""
+        self._live: Live | None = None
+
+    def __enter__(self) -> "Progress":
+        if sys.stdout.isatty():
+            from rich.live import Live
+
+            self._live = Live(refresh_per_second=4, transient=True)
+            self._live.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live:
+            self._live.__exit__(kind, value, trace)
+
+    def update(self, rows: Sequence[Row]) -> None:
+        """Show the runs as they stand."""
+        text = self._summary(rows)
+        if self._live:
+            self._live.update(self._table(rows, text))
+        elif time.monotonic() - self._last_line >= PLAIN_INTERVAL and text != self._last_text:
+            self._last_line, self._last_text = time.monotonic(), text
+            say(text)
+
+    def finish(self, rows: Sequence[Row]) -> None:
+        """Say how the stage ended."""
+        best = max(rows, key=lambda row: row.best_iou, default=None)
+        states = ", ".join(
+            f"{sum(row.state == state for row in rows)} {state}" for state in sorted({row.state for row in rows})
+        )
+        tail = f"; best validation IoU {best.best_iou:.4f} ({best.name})" if best else ""
+        say(f"{self.stage}: {states or 'nothing to do'}{tail}; {duration(time.monotonic() - self.started)}")
+
+    def _summary(self, rows: Sequence[Row]) -> str:
+        share = sum(_share(row) for row in rows)
+        if self.ahead is None:
+            self.ahead = round(share * 1000)  # work of earlier starts does not count in the speed
+        ended = sum(row.state in ("done", "pruned", "failed") for row in rows)
+        best = max((row.best_iou for row in rows), default=0.0)
+        elapsed, gained = time.monotonic() - self.started, share - self.ahead / 1000
+        left = f", about {duration(elapsed / gained * (self.total - share))} left" if gained > 0.2 else ""
+        return f"{self.stage}: {ended}/{self.total} runs ended, best validation IoU {best:.4f}{left}"
+
+    def _table(self, rows: Sequence[Row], title: str) -> "Table":
+        from rich.table import Table
+
+        table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+        for column in ("run", "state", "epoch", "best IoU"):
+            table.add_column(column, justify="left" if column in ("run", "state") else "right")
+        for row in [row for row in rows if row.state == "running"] or rows[-4:]:
+            table.add_row(row.name, row.state, f"{row.epoch}/{row.epochs}", f"{row.best_iou:.4f}")
+        return table
+
+
+def _share(row: Row) -> float:
+    return 1.0 if row.state in ("done", "pruned", "failed") else row.epoch / row.epochs

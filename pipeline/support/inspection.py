@@ -1,0 +1,49 @@
+"""Commands that look at a study without changing its results."""
+
+import os
+import shutil
+
+from pipeline.support.console import say
+from pipeline.support.networks import check_models
+from pipeline.support.paths import Study
+from pipeline.support.records import RunFolder, all_records
+
+
+def validate(study: Study) -> None:
+    """Check the parameters, and that every network they name can be built.
+
+    Raises:
+        ParameterError: naming every mistake.
+    """
+    check_models(study.params)
+    say(f"{study.folder / 'params.yaml'}: valid (study {study.params.study}).")
+
+
+def status(study: Study) -> None:
+    """One line a run."""
+    records = all_records(study.runs)
+    for key, record in records:
+        what = " ".join(f"{name}={value}" for name, value in record.run.model.items() if name != "name")
+        epochs = f"{len(record.history)}/{record.run.recipe.epochs}"
+        line = f"{key}  {record.status:<11} {epochs:>9} epochs  IoU {record.best_iou:.4f}  {record.run.dataset} {what}"
+        say(line + (f"  {record.reason}" if record.reason else ""))
+    say(f"{len(records)} runs in {study.runs}.")
+
+
+def clean(study: Study) -> None:
+    """Remove runs that are neither done nor pruned nor held by a process."""
+    removed = 0
+    for key, record in all_records(study.runs):
+        folder = RunFolder(study.runs, key)
+        if record.status in ("failed", "interrupted") and not folder.is_held():
+            shutil.rmtree(folder.path)
+            removed += 1
+    say(f"{removed} unfinished runs removed from {study.runs}.")
+
+
+def where(study: Study) -> None:
+    """What to look at after a study."""
+    place = "" if study.folder == study.home else f" (experiment {study.params.study!r})"
+    say(f"report      {study.reports / 'report.html'}")
+    say(f"MLflow UI   make ui{place}, then http://127.0.0.1:{os.environ.get('PORT', '5000')}")
+    say(f"best model  {study.models / 'best' / 'weights.safetensors'}")

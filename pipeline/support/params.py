@@ -1,0 +1,220 @@
+"""``params.yaml``, typed and bounded, read once; all mistakes are told at once."""
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
+
+from datransnet.data.catalogue import CATALOGUE
+from datransnet.engine.recipe import Recipe
+from datransnet.errors import ParameterError
+from datransnet.metrics.conventions import CONVENTIONS
+from datransnet.registry import did_you_mean
+
+Protocol = Literal["holdout", "literature"]
+
+
+class Strict(BaseModel):
+    """A section of the parameters: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Synthetic(Strict):
+    """Synthetic scenes: images per part, and their height and width in pixels."""
+
+    train: int = Field(96, ge=2, le=100_000)
+    val: int = Field(32, ge=1, le=100_000)
+    test: int = Field(48, ge=1, le=100_000)
+    size: int = Field(64, ge=32, le=1024)
+
+
+class Data(Strict):
+    """Which dataset and split, and how its known faults are treated."""
+
+    dataset: str
+    split: str
+    mismatch: Literal["exclude", "resize_mask"] = "exclude"
+    validation_share: float = Field(0.2, gt=0, lt=1)
+    synthetic: Synthetic = Synthetic()
+
+    @model_validator(mode="after")
+    def _known(self) -> "Data":
+        if self.dataset not in CATALOGUE:
+            raise ValueError(f"there is no dataset {self.dataset!r}. {did_you_mean(self.dataset, list(CATALOGUE))}")
+        splits = list(CATALOGUE[self.dataset].splits)
+        if self.split not in splits:
+            raise ValueError(f"{self.dataset} has no split {self.split!r}. {did_you_mean(self.split, splits)}")
+        return self
+
+
+class Model(Strict):
+    """A network by name, with the keyword arguments of its factory."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str = "datransnet"
+
+    def arguments(self) -> dict[str, Any]:
+        """Name and keyword arguments, plain."""
+        return self.model_dump(mode="json")
+
+
+class Choice(Strict):
+    """One of some values."""
+
+    choice: list[JsonValue] = Field(min_length=1)
+
+
+class Interval(Strict):
+    """A number between two bounds, on a logarithmic scale if ``log``; whole if ``integer``."""
+
+    low: float
+    high: float
+    log: bool = False
+    integer: bool = False
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Interval":
+        if not self.low < self.high or (self.log and self.low <= 0):
+            raise ValueError("low must be below high, and above 0 on a logarithmic scale")
+        return self
+
+
+class Tune(Strict):
+    """The search: its space, budget and early stopping.
+
+    ``space`` maps ``recipe.<field>`` or ``model.<argument>`` to a `Choice` or `Interval`. ASHA looks at ``grace``
+    epochs first, then at ``reduction`` times as many, and keeps the best 1/``reduction`` each time.
+    """
+
+    trials: int = Field(ge=1, le=100_000)
+    epochs: int = Field(ge=1, le=10_000)
+    grace: int = Field(1, ge=1)
+    reduction: float = Field(3, gt=1)
+    concurrent: int = Field(1, ge=1)
+    space: dict[str, Choice | Interval]
+    points: list[dict[str, JsonValue]] = []
+
+    @model_validator(mode="after")
+    def _keys(self) -> "Tune":
+        for key in [*self.space, *(key for point in self.points for key in point)]:
+            section, _, name = key.partition(".")
+            if section == "recipe" and name in Recipe.__dataclass_fields__ and name != "epochs":
+                continue
+            if section != "model" or not name:
+                known = [f"recipe.{field}" for field in Recipe.__dataclass_fields__ if field != "epochs"]
+                raise ValueError(f"{key!r} cannot be searched. {did_you_mean(key, [*known, 'model.<argument>'])}")
+        if any(set(point) - set(self.space) for point in self.points):
+            raise ValueError("points may only name keys of space")
+        return self
+
+
+class Train(Strict):
+    """How often the winner is trained, each time from another seed."""
+
+    seeds: int = Field(ge=1, le=1000)
+
+
+class Ablate(Strict):
+    """Variants of the winner, by name: the keyword arguments of the network that differ."""
+
+    seeds: int = Field(ge=1, le=1000)
+    variants: dict[Annotated[str, Field(pattern=r"^[a-z0-9_]+$")], dict[str, JsonValue]] = {}
+
+
+class Evaluate(Strict):
+    """Which conventions the stored scores are scored under; the first one is the report's."""
+
+    conventions: list[str] = Field(min_length=1)
+
+    @field_validator("conventions")
+    @classmethod
+    def _known(cls, value: list[str]) -> list[str]:
+        for name in value:
+            if name not in CONVENTIONS:
+                raise ValueError(f"there is no convention {name!r}. {did_you_mean(name, list(CONVENTIONS))}")
+        return value
+
+
+class Resources(Strict):
+    """What one training occupies. ``gpus`` may be a fraction: 0.5 puts two on one GPU."""
+
+    cpus: int = Field(1, ge=1)
+    gpus: float = Field(0, ge=0)
+
+
+class Params(Strict):
+    """Everything a study depends on besides code and data."""
+
+    study: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
+    seed: int = Field(ge=0)
+    protocol: Protocol = "holdout"
+    data: Data
+    model: Model
+    recipe: Recipe
+    resources: Resources = Resources()
+    tune: Tune
+    train: Train
+    ablate: Ablate
+    evaluate: Evaluate
+
+    @cached_property
+    def digestible(self) -> dict[str, Any]:
+        """All parameters, plain, for records."""
+        plain: dict[str, Any] = self.model_dump(mode="json")
+        return plain
+
+
+def _sentence(error: Any, content: Any) -> str:
+    """One validation error as ``path: what is wrong``."""
+    path, message = [str(part) for part in error["loc"]], str(error["msg"]).removeprefix("Value error, ")
+    if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        message = f"unknown key. {did_you_mean(path[-1], _siblings(path[:-1]))}"
+    elif error["type"] != "missing" and not isinstance(error.get("input"), dict):
+        message += f" (it is {json.dumps(error.get('input'), default=str)})"
+    return f"  {'.'.join(path)}: {message}"
+
+
+def _siblings(path: list[str]) -> list[str]:
+    """Keys that may stand at a path of the parameters."""
+    model: Any = Params
+    for part in path:
+        field = getattr(model, "model_fields", {}).get(part)
+        if field is None:
+            return []
+        candidates = [field.annotation, *get_args(field.annotation)]
+        model = next((c for c in candidates if hasattr(c, "model_fields") or c is Recipe), None)
+    return list(getattr(model, "model_fields", None) or getattr(model, "__dataclass_fields__", {}))
+
+
+def parse_params(content: object, where: str) -> Params:
+    """Parameters from parsed YAML.
+
+    Raises:
+        ParameterError: naming every wrong key and value at once.
+    """
+    try:
+        params = Params.model_validate(content)
+    except ValidationError as error:
+        lines = dict.fromkeys(_sentence(item, content) for item in error.errors())
+        raise ParameterError(f"{where} has {len(lines)} mistake(s):\n" + "\n".join(lines)) from None
+    return params
+
+
+def read_params(path: Path) -> Params:
+    """Read ``params.yaml``.
+
+    Raises:
+        ParameterError: if it is missing, no YAML, or holds mistakes.
+    """
+    try:
+        content = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise ParameterError(f"There is no {path}. Run from a study's folder, such as the project's root.") from None
+    except yaml.YAMLError as error:
+        raise ParameterError(f"{path} is not YAML: {error}") from None
+    return parse_params(content, str(path))

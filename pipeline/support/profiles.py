@@ -1,0 +1,60 @@
+"""Profiles: ``params.yaml`` with the differences of ``profiles/<name>.yaml``, as a study in a folder of its own.
+
+A profile has its own parameters, ``dvc.yaml``, ``dvc.lock`` and results, so nothing of another study is overwritten and
+switching between them computes nothing again. See docs/decisions/0002-profiles.md.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from datransnet.atomic import write_text
+from datransnet.errors import ParameterError
+from datransnet.registry import did_you_mean
+from pipeline.support.networks import check_models
+from pipeline.support.params import parse_params
+from pipeline.support.paths import Study
+
+GENERATED = "# Written by `make repro PROFILE={name}` from {source}; change those instead.\n"
+CODE = ("pipeline/", "datransnet/")
+
+
+def merged(base: Any, changes: Any) -> Any:
+    """Mappings merged key by key; anything else, and `space` and `variants`, replaced.
+
+    >>> merged({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}})
+    {'a': {'b': 3, 'c': 2}}
+    """
+    if not isinstance(base, dict) or not isinstance(changes, dict):
+        return changes
+    whole = ("space", "variants", "model")
+    return base | {
+        key: value if key in whole else merged(base.get(key), value) if key in base else value
+        for key, value in changes.items()
+    }
+
+
+def write_study(project: Study, name: str) -> Path:
+    """Write ``studies/<name>/params.yaml`` and ``dvc.yaml``; returns the folder.
+
+    Raises:
+        ParameterError: if there is no such profile, or the merged parameters hold mistakes.
+    """
+    source = project.folder / "profiles" / f"{name}.yaml"
+    if not source.is_file():
+        known = sorted(path.stem for path in source.parent.glob("*.yaml"))
+        raise ParameterError(f"There is no profile {name!r} in profiles/. {did_you_mean(name, known)}")
+    params = merged(yaml.safe_load((project.folder / "params.yaml").read_text()), yaml.safe_load(source.read_text()))
+    check_models(parse_params(params, f"params.yaml with profiles/{name}.yaml"))
+    folder = project.folder / "studies" / name
+    stages = yaml.safe_load((project.folder / "dvc.yaml").read_text())
+    for stage in stages["stages"].values():
+        stage["deps"] = [f"../../{path}" if path.startswith(CODE) else path for path in stage["deps"]]
+    for file, content, sources in (
+        ("params.yaml", params, f"params.yaml and profiles/{name}.yaml"),
+        ("dvc.yaml", stages, "dvc.yaml"),
+    ):
+        text = GENERATED.format(name=name, source=sources) + yaml.safe_dump(content, sort_keys=False, width=120)
+        write_text(folder / file, text)
+    return folder

@@ -1,0 +1,34 @@
+"""Stored score maps: every convention and curve is computed from them, never from a second prediction."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from datransnet.atomic import atomic_path
+from datransnet.data.dataset import Images
+from datransnet.engine.predict import predict
+from pipeline.support.records import Run, RunFolder
+from pipeline.support.training import load_trained
+
+LEVELS = 65535
+
+ScoreMap = npt.NDArray[np.float32]
+
+
+def stored_scores(runs: Path, run: Run, weights: Path, test: Images, digest: str) -> list[ScoreMap]:
+    """Scores of the test images, predicted once and kept as ``runs/<key>/scores-<digest>.npz`` (uint16 of 1/65535).
+
+    What is returned is always what is stored, so a number does not depend on who computed it first.
+    """
+    import torch
+
+    path = RunFolder(runs, run.key).path / f"scores-{digest[:12]}.npz"
+    if not path.exists():
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        maps = predict(load_trained(run, weights), test, run.recipe, device)
+        stored = {id_: np.rint(scores * LEVELS).astype(np.uint16) for id_, scores in zip(test.ids, maps, strict=True)}
+        with atomic_path(path) as partial, partial.open("wb") as file:
+            np.savez_compressed(file, **stored)  # type: ignore[arg-type]  # ids are names of arrays
+    with np.load(path) as archive:
+        return [archive[id_].astype(np.float32) / np.float32(LEVELS) for id_ in test.ids]

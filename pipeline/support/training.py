@@ -1,0 +1,137 @@
+"""One run, from its plan to its record: a generator over `datransnet.engine.fit` that any listener can drive."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from safetensors.torch import load_file, save_file
+
+from datransnet.atomic import atomic_path, remove_partials
+from datransnet.data.dataset import Images, load_part
+from datransnet.engine.fit import Epoch, fit
+from datransnet.errors import DATransNetError
+from datransnet.models import Network, create_model
+from datransnet.seeding import derive_seed
+from pipeline.support.records import Record, Run, RunFolder, environment, git_revision, now
+from pipeline.support.tracking import Tracker
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run that a stage wants, and how it calls it.
+
+    Attributes:
+        run: the run.
+        stage: who wants it.
+        name: its label there: the variant, or the trial.
+        data: the split dataset's folder.
+        runs: where runs are.
+        threads: of torch.
+        tracker: where metrics are copied to.
+        parent: the stage's run there.
+    """
+
+    run: Run
+    stage: str
+    name: str
+    data: Path
+    runs: Path
+    threads: int
+    tracker: Tracker
+    parent: str | None
+
+    @property
+    def folder(self) -> RunFolder:
+        """The run's folder."""
+        return RunFolder(self.runs, self.run.key)
+
+    def send(self, record: Record) -> None:
+        """Copy the record to MLflow."""
+        self.tracker.send(self.parent, self.stage, self.name, self.run.key, record)
+
+
+def build(run: Run) -> Network:
+    """The network of a run, initialised from its seed."""
+    import torch
+
+    torch.manual_seed(derive_seed(run.seed, "init"))
+    return create_model(**run.model)
+
+
+def load_trained(run: Run, weights: Path) -> Network:
+    """The network of a run with its trained weights."""
+    model = build(run)
+    model.load_state_dict(load_file(weights))
+    return model
+
+
+def _parts(job: Job) -> tuple[Images, Images]:
+    """Training images and those that select. ``literature`` trains on all but the test part and selects on it."""
+    if job.run.protocol == "literature":
+        return load_part(job.data, "train", "val"), load_part(job.data, "test")
+    return load_part(job.data, "train"), load_part(job.data, "val")
+
+
+def execute(job: Job) -> Iterator[Epoch]:
+    """Train a run, or go on where it was left; a finished one yields its recorded epochs at once.
+
+    Whatever ends it, its record says how: done; pruned, when the listener stops listening; failed, with the reason.
+
+    Raises:
+        DATransNetError: as training does.
+    """
+    import torch
+
+    torch.set_num_threads(job.threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    folder = job.folder
+    with folder.locked():
+        remove_partials(folder.path)
+        record = folder.read()
+        if record and record.status == "done":
+            job.send(record)
+            yield from record.history
+            return
+        started = record.started if record else now()
+        record = Record(job.run, started=started, git=git_revision(), environment=environment())
+        folder.write(record)
+        try:
+            train, validation = _parts(job)
+            model = build(job.run)
+            epochs = fit(
+                model,
+                train,
+                validation,
+                job.run.recipe,
+                seed=job.run.seed,
+                checkpoint=folder.checkpoint,
+                device=device,
+            )
+            for metrics in epochs:
+                record = replace(record, history=[*record.history, metrics])
+                folder.write(record)
+                job.send(record)
+                if metrics["epoch"] < job.run.recipe.epochs:
+                    yield metrics
+            with atomic_path(folder.weights) as partial:
+                save_file({name: value.cpu().contiguous() for name, value in model.state_dict().items()}, partial)
+            record = replace(record, status="done", finished=now())
+            folder.write(record)
+            folder.checkpoint.unlink(missing_ok=True)
+        except GeneratorExit:
+            record = replace(record, status="pruned", finished=now())
+            folder.write(record)
+            raise
+        except Exception as error:
+            reason = str(error) if isinstance(error, DATransNetError) else f"{error.__class__.__name__}: {error}"
+            record = replace(record, status="failed", reason=reason.split("\n")[0], finished=now())
+            folder.write(record)
+            raise
+        except BaseException:
+            record = replace(record, status="interrupted", finished=now())
+            folder.write(record)
+            raise
+        finally:
+            job.send(record)
+        yield record.history[-1]  # the last epoch only now: a listener may stop at it, and the run is done

@@ -1,0 +1,55 @@
+"""Stage train: the winner of the search on all seeds; the best by validation becomes ``models/best/``."""
+
+import json
+import shutil
+
+from datransnet.atomic import atomic_path
+from pipeline.support.cluster import run_jobs
+from pipeline.support.paths import Study
+from pipeline.support.records import digest_of, git_revision
+from pipeline.support.stages import hand_on, make_jobs, read_manifest, seeds_of, winner
+from pipeline.support.tracking import Tracker
+from pipeline.support.training import Job
+
+
+def main(study: Study) -> None:
+    """Run the stage."""
+    params = study.params
+    model, recipe = winner(study)
+    runs = seeds_of(study, model, recipe, params.train.seeds)
+    tracker = Tracker.of(study, read_manifest(study).digest)
+    parent = tracker.open_stage("train", digest_of([run.key for run in runs]), params.digestible)
+    jobs = make_jobs(study, "train", tracker, parent, [("full", run) for run in runs])
+    failed = True
+    try:
+        records = run_jobs("train", jobs, params.resources)
+        hand_on(study, "train", jobs, records)
+        best = max(range(len(jobs)), key=lambda index: records[index].best_iou)
+        _publish(study, jobs[best], records[best].best_iou)
+        failed = False
+    finally:
+        tracker.close_stage(parent, failed, files=[] if failed else [study.models / "best"])
+
+
+def _publish(study: Study, job: Job, val_iou: float) -> None:
+    """Write the best model with a card that says what it is."""
+    run = job.run
+    card = {
+        "schema": 1,
+        "key": run.key,
+        "dataset": run.dataset,
+        "split": run.split,
+        "data_digest": run.data_digest,
+        "protocol": run.protocol,
+        "selected_on": "test part †" if run.protocol == "literature" else "validation part",
+        "val_iou": val_iou,
+        "model": run.model,
+        "recipe": vars(run.recipe),
+        "seed": run.seed,
+        "git": git_revision().removesuffix("-dirty"),
+        "source_digest": run.source,
+    }
+    with atomic_path(study.models / "best") as partial:
+        partial.mkdir()
+        shutil.copyfile(job.folder.weights, partial / "weights.safetensors")
+        (partial / "card.json").write_text(json.dumps(card, indent=1) + "\n")
