@@ -26,13 +26,13 @@ STAGES = {
 Debug = Annotated[bool, typer.Option("--debug", help="Print the traceback of an error.")]
 
 
-def _run(module: str, debug: bool, function: str = "main") -> None:
+def _run(module: str, debug: bool, function: str = "main", **options: object) -> None:
     from pipeline.support.command import run_command
 
     def command() -> None:
         from pipeline.support.paths import Study
 
-        getattr(import_module(module), function)(Study.here())
+        getattr(import_module(module), function)(Study.here(), **options)
 
     raise typer.Exit(run_command(command, debug))
 
@@ -48,9 +48,14 @@ for _name, _text in STAGES.items():
 
 
 @app.command()
-def validate(debug: Debug = False) -> None:
+def validate(
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Keys, types and ranges only; do not build networks.")
+    ] = False,
+    debug: Debug = False,
+) -> None:
     """Check params.yaml and say everything that is wrong with it."""
-    _run("pipeline.support.inspection", debug, "validate")
+    _run("pipeline.support.inspection", debug, "validate", schema=schema)
 
 
 @app.command()
@@ -70,15 +75,7 @@ def profile(
     name: Annotated[str, typer.Argument(help="A file of profiles/, without its ending.")], debug: Debug = False
 ) -> None:
     """Make studies/NAME from params.yaml and profiles/NAME.yaml."""
-    from pipeline.support.command import run_command
-
-    def command() -> None:
-        from pipeline.support.paths import Study
-        from pipeline.support.profiles import write_study
-
-        write_study(Study.here(), name)
-
-    raise typer.Exit(run_command(command, debug))
+    _run("pipeline.support.profiles", debug, "write_study", name=name)
 
 
 @app.command()

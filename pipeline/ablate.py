@@ -1,6 +1,7 @@
 """Stage ablate: named variants of the winner, each different in one thing, on the same seeds."""
 
 from pipeline.support.cluster import run_jobs
+from pipeline.support.networks import check_models
 from pipeline.support.paths import Study
 from pipeline.support.records import digest_of
 from pipeline.support.stages import hand_on, make_jobs, read_manifest, seeds_of, winner
@@ -10,6 +11,7 @@ from pipeline.support.tracking import Tracker
 def main(study: Study) -> None:
     """Run the stage."""
     params = study.params
+    check_models(params)
     model, recipe = winner(study)
     runs = [
         (name, run)

@@ -10,7 +10,7 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from types import SimpleNamespace
 from typing import Any
@@ -37,6 +37,8 @@ from pipeline.support.tracking import Tracker
 from pipeline.support.training import Job, execute
 
 METRIC = "best_iou"
+
+MakeJob = Callable[[Mapping[str, Any]], Job]
 
 
 def encode(value: Any) -> Any:
@@ -111,9 +113,14 @@ class Searcher(OptunaSearch):
 class Listener(tune.Callback):
     """Shows the trials' records while Ray works."""
 
-    def __init__(self, progress: Progress, jobs: dict[str, Job]) -> None:
-        self.progress, self.jobs = progress, jobs
+    def __init__(self, progress: Progress, jobs: Mapping[str, Job], make_job: MakeJob) -> None:
+        self.progress, self.jobs, self.make_job = progress, dict(jobs), make_job
         self._last = 0.0
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Add a trial to the table."""
+        job = self.make_job(trial.config)
+        self.jobs[job.run.key] = job
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Refresh the table, at most once a second."""
@@ -122,7 +129,7 @@ class Listener(tune.Callback):
             self.progress.update([row_of(job, job.folder.read()) for job in self.jobs.values()])
 
 
-def restore(study: optuna.Study, params: Params, jobs: dict[str, Job], make_job: Any) -> int:
+def restore(study: optuna.Study, params: Params, jobs: dict[str, Job], make_job: MakeJob) -> int:
     """Read an earlier start's trials into ``jobs`` and queue those that did not end; returns how many are to run."""
     queue = [] if study.trials else [{k: encode(v) for k, v in point.items()} for point in params.tune.points]
     for trial in study.get_trials(states=(TrialState.RUNNING,)):
@@ -200,7 +207,7 @@ def _storage(study: Study) -> optuna.storages.RDBStorage:
     return optuna.storages.RDBStorage(f"sqlite:///{study.runs / 'search.db'}")
 
 
-def _search(study: Study, found: optuna.Study, identity: str, jobs: dict[str, Job], make_job: Any) -> None:
+def _search(study: Study, found: optuna.Study, identity: str, jobs: dict[str, Job], make_job: MakeJob) -> None:
     """Run what is left of the sweep."""
     params = study.params
     remaining = restore(found, params, jobs, make_job)
@@ -228,7 +235,7 @@ def _search(study: Study, found: optuna.Study, identity: str, jobs: dict[str, Jo
                     tune.report({METRIC: metrics["best_iou"]})
 
             with ray_session(params.resources):
-                _tuner(study, identity, trial, searcher, scheduler, remaining, Listener(progress, jobs)).fit()
+                _tuner(study, identity, trial, searcher, scheduler, remaining, Listener(progress, jobs, make_job)).fit()
         ended = {job.run.key: job for job in map(make_job, _points(found, params))}
         for job in ended.values():
             if (record := job.folder.settle("pruned")) is not None:
@@ -270,7 +277,7 @@ def _tuner(
     )
 
 
-def _hand_on(study: Study, found: optuna.Study, jobs: Mapping[str, Job], make_job: Any) -> None:
+def _hand_on(study: Study, found: optuna.Study, jobs: Mapping[str, Job], make_job: MakeJob) -> None:
     """Write ``results/tune.json``: all trials and the winner.
 
     Raises:

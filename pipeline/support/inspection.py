@@ -4,23 +4,27 @@ import os
 import shutil
 
 from pipeline.support.console import say
-from pipeline.support.networks import check_models
 from pipeline.support.paths import Study
-from pipeline.support.records import RunFolder, all_records
 
 
-def validate(study: Study) -> None:
-    """Check the parameters, and that every network they name can be built.
+def validate(study: Study, schema: bool = False) -> None:
+    """Check the parameters and, unless ``schema``, that every network they name can be built.
 
     Raises:
         ParameterError: naming every mistake.
     """
-    check_models(study.params)
-    say(f"{study.folder / 'params.yaml'}: valid (study {study.params.study}).")
+    params = study.params
+    if not schema:
+        from pipeline.support.networks import check_models  # imports torch
+
+        check_models(params)
+        say(f"{study.folder / 'params.yaml'}: valid (study {params.study}).")
 
 
 def status(study: Study) -> None:
     """One line a run."""
+    from pipeline.support.records import all_records
+
     records = all_records(study.runs)
     for key, record in records:
         what = " ".join(f"{name}={value}" for name, value in record.run.model.items() if name != "name")
@@ -32,6 +36,8 @@ def status(study: Study) -> None:
 
 def clean(study: Study) -> None:
     """Remove runs that are neither done nor pruned nor held by a process."""
+    from pipeline.support.records import RunFolder, all_records
+
     removed = 0
     for key, record in all_records(study.runs):
         folder = RunFolder(study.runs, key)

@@ -12,7 +12,6 @@ import yaml
 from datransnet.atomic import write_text
 from datransnet.errors import ParameterError
 from datransnet.registry import did_you_mean
-from pipeline.support.networks import check_models
 from pipeline.support.params import parse_params
 from pipeline.support.paths import Study
 
@@ -46,7 +45,7 @@ def write_study(project: Study, name: str) -> Path:
         known = sorted(path.stem for path in source.parent.glob("*.yaml"))
         raise ParameterError(f"There is no profile {name!r} in profiles/. {did_you_mean(name, known)}")
     params = merged(yaml.safe_load((project.folder / "params.yaml").read_text()), yaml.safe_load(source.read_text()))
-    check_models(parse_params(params, f"params.yaml with profiles/{name}.yaml"))
+    parse_params(params, f"params.yaml with profiles/{name}.yaml")
     folder = project.folder / "studies" / name
     stages = yaml.safe_load((project.folder / "dvc.yaml").read_text())
     for stage in stages["stages"].values():
