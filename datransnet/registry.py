@@ -23,7 +23,7 @@ class Registry(Generic[F]):
     """Named factories of one kind.
 
     >>> greetings = Registry("greeting")
-    >>> @greetings.register
+    >>> @greetings.register("hello")
     ... def hello(): return "hello"
     >>> greetings["hello"]()
     'hello'
@@ -37,13 +37,16 @@ class Registry(Generic[F]):
         self.kind = kind
         self._entries: dict[str, F] = {}
 
-    def register(self, entry: F) -> F:
-        """Add a function under its own name (decorator)."""
-        name = entry.__name__
+    def register(self, name: str) -> Callable[[F], F]:
+        """Add a factory under a name (decorator)."""
         if name in self._entries:
             raise ValueError(f"the {self.kind} {name!r} is registered twice")
-        self._entries[name] = entry
-        return entry
+
+        def add(entry: F) -> F:
+            self._entries[name] = entry
+            return entry
+
+        return add
 
     def __getitem__(self, name: str) -> F:
         if name not in self._entries:

@@ -24,9 +24,9 @@ def find_pairs(folder: Path) -> dict[str, tuple[Path, Path]]:
     images, masks = _by_stem(folder / "images"), _by_stem(folder / "masks")
     pairs = {}
     for stem, image in images.items():
-        for mask in (masks.pop(stem + ending, None) for ending in MASK_ENDINGS):
-            if mask is not None:
-                pairs[stem] = (image, mask)
+        ending = next((ending for ending in MASK_ENDINGS if stem + ending in masks), None)
+        if ending is not None:
+            pairs[stem] = (image, masks.pop(stem + ending))
     lonely = sorted(set(images) - set(pairs))
     for names, what, lacks in ((lonely, "images", "masks"), (sorted(masks), "masks", "images")):
         if names:

@@ -24,6 +24,7 @@ Field = npt.NDArray[np.float64]
 MASK_FRACTION = 0.5
 EMPTY_SHARE = 0.1
 LOWEST_SCR, HIGHEST_SCR = 3.0, 12.0
+BRIGHTEST = 250.0
 SMALLEST_SIGMA, LARGEST_SIGMA = 0.6, 2.0
 
 
@@ -36,7 +37,7 @@ class Target:
         column: of its centre, in pixels.
         sigma: of the point spread along its short axis, in pixels.
         elongation: long over short axis.
-        scr: local signal-to-clutter ratio it was set to.
+        scr: local signal-to-clutter ratio; less than drawn where 8 bits end.
         clutter: local standard deviation of the background, in grey levels.
         pixels: of its mask.
     """
@@ -66,20 +67,20 @@ def power_law(rng: np.random.Generator, size: int, exponent: float, stretch: flo
 
 
 def _cloud(rng: np.random.Generator, size: int) -> Field:
-    return 90 + 28 * power_law(rng, size, rng.uniform(2.4, 3.2))
+    return 70 + 12 * power_law(rng, size, rng.uniform(2.4, 3.2))
 
 
 def _sea(rng: np.random.Generator, size: int) -> Field:
     horizon = rng.integers(size // 5, size // 2)
-    sky = 110 + 6 * power_law(rng, size, 3.0)
-    waves = 70 + 10 * power_law(rng, size, 1.6, stretch=0.4)
+    sky = 100 + 5 * power_law(rng, size, 3.0)
+    waves = 65 + 8 * power_law(rng, size, 1.6, stretch=0.4)
     below = 1 / (1 + np.exp(-(np.arange(size)[:, None] - horizon)))
     blended: Field = sky * (1 - below) + waves * below
     return blended
 
 
 def _ground(rng: np.random.Generator, size: int) -> Field:
-    return 80 + 18 * power_law(rng, size, 2.0) + 8 * (power_law(rng, size, 2.4) > 0.8)
+    return 70 + 10 * power_law(rng, size, 2.0) + 6 * (power_law(rng, size, 2.4) > 0.8)
 
 
 BACKGROUNDS: tuple[Callable[[np.random.Generator, int], Field], ...] = (_cloud, _sea, _ground)
@@ -103,15 +104,15 @@ def _add_target(rng: np.random.Generator, scene: Field, mask: Truth) -> Target:
     extent = 3 * int(np.ceil(2 * sigma * elongation))
     top, left = max(0, int(row) - extent), max(0, int(column) - extent)
     local = scene[top : int(row) + extent + 1, left : int(column) + extent + 1]
-    clutter = float(local.std())
+    mean, clutter = float(local.mean()), float(local.std())
     signal = _point_spread(size, row, column, sigma, elongation, rng.uniform(0, np.pi))
     signal /= signal.max()
     own = signal >= MASK_FRACTION
     at = np.unravel_index(signal.argmax(), signal.shape)
-    amplitude = float(local.mean() + scr * clutter - scene[at])
-    scene += max(amplitude, clutter) * signal
+    peak = min(mean + scr * clutter, BRIGHTEST)
+    scene += (peak - scene[at]) * signal
     mask |= own
-    return Target(float(row), float(column), sigma, elongation, scr, clutter, int(own.sum()))
+    return Target(float(row), float(column), sigma, elongation, (peak - mean) / clutter, clutter, int(own.sum()))
 
 
 def scene(seed: int, index: int, size: int) -> tuple[Luminance, Truth, list[Target]]:

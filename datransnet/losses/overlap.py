@@ -6,7 +6,7 @@ from torch import Tensor
 from datransnet.losses.registry import LOSSES
 
 
-@LOSSES.register
+@LOSSES.register("soft_iou")
 def soft_iou(logits: Tensor, mask: Tensor) -> Tensor:
     """``1 − (Σpt + 1) / (Σp + Σt − Σpt + 1)`` over the batch (the paper's loss; smooth 1). In [0, 1].
 
@@ -18,20 +18,20 @@ def soft_iou(logits: Tensor, mask: Tensor) -> Tensor:
     return 1 - (overlap + 1) / (p.sum() + mask.sum() - overlap + 1)
 
 
-@LOSSES.register
+@LOSSES.register("dice")
 def dice(logits: Tensor, mask: Tensor) -> Tensor:
     """``1 − (2Σpt + 1) / (Σp + Σt + 1)`` over the batch (smooth 1). In [0, 1]."""
     p = logits.sigmoid()
     return 1 - (2 * (p * mask).sum() + 1) / (p.sum() + mask.sum() + 1)
 
 
-@LOSSES.register
+@LOSSES.register("bce")
 def bce(logits: Tensor, mask: Tensor) -> Tensor:
     """Binary cross-entropy, mean over pixels, in nats."""
     return F.binary_cross_entropy_with_logits(logits, mask)
 
 
-@LOSSES.register
+@LOSSES.register("soft_iou_bce")
 def soft_iou_bce(logits: Tensor, mask: Tensor) -> Tensor:
     """`soft_iou` plus `bce`: the overlap where there is some, a gradient everywhere else."""
     return soft_iou(logits, mask) + bce(logits, mask)

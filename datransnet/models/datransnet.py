@@ -44,6 +44,7 @@ def reflect_to(image: Tensor, height: int, width: int) -> Tensor:
     return image
 
 
+@MODELS.register("datransnet")
 class DATransNet(Network):
     """The whole network.
 
@@ -130,9 +131,3 @@ def per_level(dilations: Sequence[int] | Sequence[Sequence[int]]) -> list[tuple[
 def _divisible(value: int, divisor: int) -> int:
     """The smallest multiple of ``divisor`` that is at least ``value``."""
     return -(-value // divisor) * divisor
-
-
-@MODELS.register
-def datransnet(**kwargs: object) -> Network:
-    """DATransNet with the paper's settings unless told otherwise; arguments as `DATransNet`."""
-    return DATransNet(**kwargs)  # type: ignore[arg-type]  # checked by the constructor; TypeError becomes ParameterError

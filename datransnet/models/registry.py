@@ -1,6 +1,6 @@
 """Networks by name."""
 
-from collections.abc import Callable
+from inspect import signature
 
 from torch import Tensor, nn
 
@@ -16,7 +16,7 @@ class Network(nn.Module):
         raise NotImplementedError
 
 
-MODELS: Registry[Callable[..., Network]] = Registry("model")
+MODELS: Registry[type[Network]] = Registry("model")
 
 
 def list_models() -> list[str]:
@@ -26,6 +26,23 @@ def list_models() -> list[str]:
     True
     """
     return list(MODELS)
+
+
+def complete_arguments(name: str, **kwargs: object) -> dict[str, object]:
+    """A network's keyword arguments with its defaults filled in, so that equal networks are described equally.
+
+    Raises:
+        ParameterError: if the name or an argument is unknown.
+
+    >>> complete_arguments("datransnet", width=8)["gradient"]
+    'difference'
+    """
+    try:
+        bound = signature(MODELS[name]).bind(**kwargs)
+    except TypeError as error:
+        raise ParameterError(f"Model {name!r}: {error}.") from error
+    bound.apply_defaults()
+    return dict(bound.arguments)
 
 
 def create_model(name: str, **kwargs: object) -> Network:
@@ -38,8 +55,4 @@ def create_model(name: str, **kwargs: object) -> Network:
     >>> model(torch.zeros(1, 1, 33, 65)).shape
     torch.Size([1, 1, 33, 65])
     """
-    factory = MODELS[name]
-    try:
-        return factory(**kwargs)
-    except TypeError as error:
-        raise ParameterError(f"Model {name!r}: {error}.") from error
+    return MODELS[name](**complete_arguments(name, **kwargs))

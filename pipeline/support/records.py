@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 from datransnet.atomic import write_text
 from datransnet.data.manifest import Manifest
 from datransnet.engine.recipe import Recipe
-from datransnet.models import MODELS
+from datransnet.models import MODELS, complete_arguments
 from datransnet.seeding import derive_seed
 from pipeline.support.params import Params
 from pipeline.support.source import ROOT, TRAINING, source_digest
@@ -143,7 +143,7 @@ def plan(params: Params, manifest: Manifest, model: Mapping[str, Any], recipe: R
         split=manifest.split,
         data_digest=manifest.digest,
         protocol=params.protocol,
-        model=dict(model),
+        model={"name": model["name"], **json.loads(json.dumps(complete_arguments(**model)))},  # as a record reads back
         recipe=recipe,
         seed=derive_seed(params.seed, "run", replicate),
         source=training_source(str(model["name"])),

@@ -1,0 +1,165 @@
+"""The training loop: it learns, it can be stopped anywhere, and it says when it cannot go on."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from datransnet import create_model
+from datransnet.data.dataset import load_part
+from datransnet.data.transforms import batches, crop
+from datransnet.engine.checkpoint import load_checkpoint, save_checkpoint
+from datransnet.engine.fit import fit
+from datransnet.engine.predict import predict
+from datransnet.engine.recipe import LossName, Recipe
+from datransnet.errors import DataError, TrainingError
+from datransnet.losses import LOSSES
+
+RECIPE = Recipe(epochs=3, batch_size=4, lr=5e-3, view="crop", size=32, augment=True, target_share=0.5)
+
+SCRIPT = """
+import sys, torch
+from pathlib import Path
+from datransnet import create_model
+from datransnet.data.dataset import load_part
+from datransnet.engine.fit import fit
+from datransnet.engine.recipe import Recipe
+torch.manual_seed(0); torch.set_num_threads(1)
+data, checkpoint = Path(sys.argv[1]), Path(sys.argv[2])
+recipe = Recipe(epochs=30, batch_size=4, lr=5e-3, view="crop", size=32, augment=True, target_share=0.5)
+model = create_model("datransnet", image_size=32, width=4)
+for metrics in fit(model, load_part(data, "train"), load_part(data, "val"), recipe, seed=1, checkpoint=checkpoint):
+    print(metrics["epoch"], flush=True)
+torch.save(model.state_dict(), checkpoint.with_name("final.pt"))
+"""
+
+
+def small() -> torch.nn.Module:
+    torch.manual_seed(0)
+    return create_model("datransnet", image_size=32, width=4)
+
+
+def losses(epochs) -> list[float]:
+    return [metrics["loss"] for metrics in epochs]
+
+
+def test_training_learns(scenes):
+    train = load_part(scenes, "train")
+    recipe = Recipe(epochs=25, batch_size=4, lr=5e-3, view="crop", size=48, loss="soft_iou_bce", validate_every=25)
+    history = list(fit(small(), train, train, recipe, seed=1))
+    assert history[-1]["loss"] < 0.7 * history[0]["loss"]
+
+
+def test_resuming_equals_not_stopping(scenes, tmp_path):
+    train, validation = load_part(scenes, "train"), load_part(scenes, "val")
+    whole, parts = small(), small()
+    expected = losses(fit(whole, train, validation, RECIPE, seed=1))
+    first = fit(parts, train, validation, RECIPE, seed=1, checkpoint=tmp_path / "c.pt")
+    next(first)
+    first.close()
+    again = small()
+    found = losses(fit(again, train, validation, RECIPE, seed=1, checkpoint=tmp_path / "c.pt"))
+    assert found == expected
+    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), again.parameters(), strict=True))
+
+
+def test_a_killed_training_goes_on_bit_for_bit(scenes, tmp_path):
+    def start(folder, wait_for=None):
+        folder.mkdir(exist_ok=True)
+        command = [sys.executable, "-c", SCRIPT, str(scenes), str(folder / "c.pt")]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        for line in process.stdout:
+            if wait_for and int(line) == wait_for:
+                time.sleep(np.random.default_rng(wait_for).uniform(0, 0.05))  # into an epoch or a checkpoint's write
+                os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        return process.returncode
+
+    assert start(tmp_path / "whole") == 0
+    for epoch in (2, 9, 17):
+        assert start(tmp_path / "killed", wait_for=epoch) == -signal.SIGKILL
+    assert start(tmp_path / "killed") == 0
+    whole, killed = (torch.load(tmp_path / name / "final.pt", weights_only=True) for name in ("whole", "killed"))
+    assert all(torch.equal(whole[name], killed[name]) for name in whole)
+
+
+def test_the_best_epoch_is_kept(scenes):
+    train, validation = load_part(scenes, "train"), load_part(scenes, "val")
+    history = list(fit(small(), train, validation, RECIPE, seed=1))
+    best = max(history, key=lambda metrics: metrics["val_iou"])
+    assert history[-1]["best_iou"] == best["val_iou"]
+    assert history[-1]["best_epoch"] == best["epoch"]
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_step(scenes, tmp_path):
+    model = small()
+    with torch.no_grad():
+        next(model.parameters()).fill_(float("nan"))
+    train = load_part(scenes, "train")
+    with pytest.raises(TrainingError, match="step 1 of epoch 1"):
+        list(fit(model, train, train, RECIPE, seed=1, checkpoint=tmp_path / "c.pt"))
+    assert not (tmp_path / "c.pt").exists()
+
+
+def test_a_damaged_checkpoint_is_named(scenes, tmp_path):
+    (tmp_path / "c.pt").write_bytes(b"half")
+    train = load_part(scenes, "train")
+    with pytest.raises(DataError, match=r"c\.pt is damaged"):
+        next(fit(small(), train, train, RECIPE, seed=1, checkpoint=tmp_path / "c.pt"))
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(tmp_path):
+    save_checkpoint(tmp_path / "c.pt", {"epoch": 1})
+    with pytest.raises((TypeError, AttributeError, OSError)):
+        save_checkpoint(tmp_path / "c.pt", {"epoch": (lambda: 1)})
+    assert load_checkpoint(tmp_path / "c.pt") == {"schema": 1, "epoch": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["c.pt"]
+
+
+@pytest.mark.parametrize("view", ["crop", "resize"])
+def test_scores_have_the_images_own_size(scenes, view):
+    data = load_part(scenes, "test")
+    recipe = Recipe(view=view, size=32)
+    for scores, image in zip(predict(small(), data, recipe), data.images, strict=True):
+        assert scores.shape == image.shape
+        assert 0 <= scores.min() <= scores.max() <= 1
+
+
+@pytest.mark.parametrize("view", ["crop", "resize"])
+def test_an_epoch_shows_every_image_once(scenes, view):
+    data = load_part(scenes, "train")
+    options = {"batch_size": 4, "view": view, "size": 64, "target_share": 0.5, "augment": True}
+    seen = list(batches(data, np.random.default_rng(0), **options))
+    assert [len(images) for images, _ in seen] == [4, 4]  # nine images: the last batch of one is left out
+    for images, masks in seen:
+        assert images.shape == masks.shape == (4, 1, 64, 64)
+        assert 0 <= images.min() <= images.max() <= 1
+        assert set(masks.unique().tolist()) <= {0.0, 1.0}
+    again = list(batches(data, np.random.default_rng(0), **options))
+    assert all(torch.equal(a, b) for (a, _), (b, _) in zip(seen, again, strict=True))
+
+
+def test_a_crop_on_a_target_holds_it():
+    image, mask = np.zeros((60, 90), dtype=np.uint8), np.zeros((60, 90), dtype=bool)
+    mask[3, 88] = True
+    for seed in range(20):
+        _, window = crop(image, mask, 32, 1.0, np.random.default_rng(seed))
+        assert window.shape == (32, 32)
+        assert window.any()
+
+
+@pytest.mark.parametrize("name", list(LOSSES))
+def test_losses_are_smaller_for_better_predictions(name):
+    mask = torch.zeros(2, 1, 8, 8)
+    mask[:, :, 2:4, 2:4] = 1
+    logits = (2 * mask - 1) * 4
+    assert LOSSES[name](logits, mask) < LOSSES[name](torch.zeros_like(logits), mask) < LOSSES[name](-logits, mask)
+
+
+def test_every_loss_can_be_named_in_a_recipe():
+    assert set(LossName.__args__) == set(LOSSES)

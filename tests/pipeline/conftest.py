@@ -1,0 +1,118 @@
+"""Small studies, run by the real commands."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+STAGES = ("fetch", "split", "tune", "train", "ablate", "evaluate", "report")
+
+
+def tiny_params() -> dict[str, Any]:
+    """Parameters of a study that takes seconds."""
+    return {
+        "study": "tiny",
+        "seed": 7,
+        "data": {
+            "dataset": "Synthetic",
+            "split": "generated",
+            "synthetic": {"train": 12, "val": 4, "test": 5, "size": 32},
+        },
+        "model": {"name": "datransnet", "image_size": 32, "width": 4},
+        "recipe": {"epochs": 8, "batch_size": 4, "lr": 5e-3, "view": "crop", "size": 32, "augment": True},
+        "tune": {
+            "trials": 4,
+            "epochs": 6,
+            "grace": 2,
+            "reduction": 2,
+            "space": {
+                "recipe.lr": {"low": 1e-4, "high": 1e-2, "log": True},
+                "model.dilations": {"choice": [[1], [1, 2]]},
+            },
+            "points": [{"recipe.lr": 5e-3}],
+        },
+        "train": {"seeds": 2},
+        "ablate": {"seeds": 1, "variants": {"without_gfem": {"gfem": False}, "plain": {"gradient": "plain"}}},
+        "evaluate": {"conventions": ["basicirstd", "datransnet"]},
+    }
+
+
+class StudyFolder:
+    """A study in a folder of its own, and its commands as processes."""
+
+    def __init__(self, folder: Path, params: dict[str, Any] | None = None) -> None:
+        self.folder = folder
+        self.mark = uuid.uuid4().hex
+        folder.mkdir(exist_ok=True)
+        if params is not None:
+            self.write(params)
+
+    def write(self, params: dict[str, Any]) -> None:
+        (self.folder / "params.yaml").write_text(yaml.safe_dump(params))
+
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        """Start a command in a process group of its own, as a terminal does."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "pipeline", *arguments],
+            cwd=self.folder,
+            env={**os.environ, "TEST_MARK": self.mark, "MLFLOW_TRACKING_URI": "", **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            process_group=0,
+        )
+
+    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        process = self.start(*arguments, **environment)
+        out, err = process.communicate(timeout=300)
+        return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+    def succeed(self, *stages: str) -> None:
+        for stage in stages:
+            done = self.run(stage)
+            assert done.returncode == 0, f"{stage}: {done.stdout}{done.stderr}"
+
+    def processes(self) -> list[str]:
+        """Command lines of processes that carry this study's mark."""
+        found = []
+        for process in Path("/proc").iterdir():
+            try:
+                if process.name.isdigit() and f"TEST_MARK={self.mark}".encode() in (process / "environ").read_bytes():
+                    line = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                    if line:  # a zombie has none
+                        found.append(line)
+            except OSError:
+                continue
+        return found
+
+    def wait_until_alone(self, seconds: float = 40) -> list[str]:
+        """What is still running after a while."""
+        end = time.monotonic() + seconds
+        while (left := self.processes()) and time.monotonic() < end:
+            time.sleep(0.2)
+        return left
+
+    def copy(self, folder: Path) -> "StudyFolder":
+        shutil.copytree(self.folder, folder)
+        return StudyFolder(folder)
+
+
+@pytest.fixture(scope="session")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, StudyFolder]]:
+    """A whole tiny study, and copies of it as it was before each stage."""
+    root = tmp_path_factory.mktemp("studies")
+    study = StudyFolder(root / "whole", tiny_params())
+    before = {}
+    for stage in STAGES:
+        before[stage] = study.copy(root / f"before-{stage}")
+        study.succeed(stage)
+    yield {**before, "whole": study}
+    assert not study.wait_until_alone()

@@ -1,0 +1,295 @@
+"""The stages as a person runs them: whole, interrupted, killed, and with things missing."""
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.pipeline.conftest import StudyFolder, tiny_params
+
+pytestmark = pytest.mark.study
+
+
+def records(study: StudyFolder) -> dict[str, dict]:
+    return {path.parent.name: json.loads(path.read_text()) for path in study.folder.glob("runs/*/record.json")}
+
+
+def results(study: StudyFolder, stage: str) -> dict[str, bytes]:
+    """What a stage hands on, byte by byte."""
+    roots = {"evaluate": ["results/evaluation"]}.get(stage, [f"results/{stage}.json", f"models/{stage}"])
+    files = [path for root in roots for path in [study.folder / root, *(study.folder / root).rglob("*")]]
+    return {path.relative_to(study.folder).as_posix(): path.read_bytes() for path in files if path.is_file()}
+
+
+def test_a_study_leaves_what_it_promises(reference):
+    folder = reference["whole"].folder
+    for name in (
+        "reports/report.html",
+        "reports/metrics.json",
+        "reports/plots/roc.csv",
+        "reports/figures/roc.svg",
+        "reports/figures/examples.png",
+        *(
+            f"reports/tables/{table}.{kind}"
+            for table in ("main", "ablation", "search")
+            for kind in ("csv", "md", "tex")
+        ),
+        "models/best/weights.safetensors",
+        "models/best/card.json",
+        "mlruns.db",
+    ):
+        assert (folder / name).stat().st_size > 0, name
+    states = [record["status"] for record in records(reference["whole"]).values()]
+    assert set(states) <= {"done", "pruned"}
+    assert len(states) == 4 + 2 + 2
+    assert "http" not in (folder / "reports/report.html").read_text().replace("http://127.0.0.1", "")
+
+
+def test_the_best_model_card_names_its_run(reference):
+    folder = reference["whole"].folder
+    card = json.loads((folder / "models/best/card.json").read_text())
+    weights = (folder / "models/best/weights.safetensors").read_bytes()
+    assert weights == (folder / f"runs/{card['key']}/weights.safetensors").read_bytes()
+
+
+def test_mlflow_shows_a_parent_a_stage_and_a_child_a_run(reference):
+    from mlflow.tracking import MlflowClient
+
+    folder = reference["whole"].folder
+    client = MlflowClient(f"sqlite:///{folder / 'mlruns.db'}")
+    runs = client.search_runs([client.get_experiment_by_name("tiny").experiment_id])
+    parents = {run.data.tags["stage"]: run for run in runs if "mlflow.parentRunId" not in run.data.tags}
+    assert set(parents) == {"tune", "train", "ablate", "evaluate", "report"}
+    assert all(run.info.status == "FINISHED" for run in runs)
+    known = records(reference["whole"])
+    for stage, number in (("tune", 4), ("train", 2), ("ablate", 2)):
+        children = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parents[stage].info.run_id]
+        assert len(children) == number
+        for child in children:
+            history = known[child.data.tags["run_key"]]["history"]
+            points = client.get_metric_history(child.info.run_id, "loss")
+            assert [point.value for point in points] == [epoch["loss"] for epoch in history]
+        assert len({tuple(sorted(child.data.params)) for child in children}) == 1
+    artifacts = {item.path for item in client.list_artifacts(parents["report"].info.run_id, "reports")}
+    assert "reports/report.html" in artifacts
+
+
+def test_a_stage_that_has_nothing_to_do_trains_nothing(reference, tmp_path):
+    study = reference["whole"].copy(tmp_path / "study")
+    before = records(study)
+    study.succeed("tune", "train", "ablate")
+    assert records(study) == before
+
+
+def test_a_new_variant_trains_only_itself(reference, tmp_path):
+    study = reference["whole"].copy(tmp_path / "study")
+    before = records(study)
+    params = tiny_params()
+    params["ablate"]["variants"]["one_dilation"] = {"dilations": [3]}
+    study.write(params)
+    study.succeed("tune", "train", "ablate", "evaluate", "report")
+    after = records(study)
+    assert {key: after[key] for key in before} == before
+    assert len(after) == len(before) + 1
+    assert "one_dilation" in (study.folder / "reports/tables/ablation.csv").read_text()
+
+
+def interrupt(study: StudyFolder, stage: str, how: signal.Signals) -> int:
+    """Start a stage, stop it once it has begun to train or predict, and return its exit code."""
+    before = {key for key, record in records(study).items() if record["status"] in ("done", "pruned")}
+    process = study.start(stage)
+    end = time.monotonic() + 120
+    while time.monotonic() < end and process.poll() is None:
+        if stage == "evaluate":
+            begun = len(list(study.folder.glob("runs/*/scores-*.npz"))) >= 2
+        else:
+            begun = any(len(record["history"]) >= 2 for key, record in records(study).items() if key not in before)
+        if begun:
+            break
+        time.sleep(0.02)
+    assert process.poll() is None, process.communicate()
+    if how == signal.SIGKILL:
+        os.kill(process.pid, how)
+    else:
+        os.killpg(process.pid, how)  # a terminal's Ctrl-C reaches the whole group
+    process.communicate(timeout=60)
+    return process.returncode
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["kill", "ctrl-c"])
+@pytest.mark.parametrize("stage", ["tune", "train", "ablate", "evaluate"])
+def test_an_interrupted_stage_goes_on_to_the_same_end(reference, tmp_path, stage, how):
+    study = reference[stage].copy(tmp_path / "study")
+    code = interrupt(study, stage, how)
+    assert code == (-signal.SIGKILL if how == signal.SIGKILL else 130)
+    assert not study.wait_until_alone(), "processes are left behind"
+    finished = {key: record for key, record in records(study).items() if record["status"] == "done"}
+    study.succeed(stage)
+    after = records(study)
+    assert {key: after[key] for key in finished} == finished
+    assert results(study, stage) == results(reference["whole"], stage)
+    assert {record["status"] for record in after.values()} <= {"done", "pruned"}
+
+
+def test_a_search_counts_no_trial_twice(reference, tmp_path):
+    study = reference["tune"].copy(tmp_path / "study")
+    interrupt(study, "tune", signal.SIGKILL)
+    study.wait_until_alone()
+    study.succeed("tune")
+    with sqlite3.connect(study.folder / "runs/search.db") as database:
+        states = [state for (state,) in database.execute("select state from trials")]
+    assert states.count("COMPLETE") == 4
+    assert "RUNNING" not in states
+
+
+def test_a_failing_run_stops_nobody_else_and_is_told(reference, tmp_path):
+    study = reference["train"].copy(tmp_path / "study")
+    tuned = study.folder / "results/tune.json"
+    content = json.loads(tuned.read_text())
+    content["best"]["recipe"] |= {"lr": 1.0, "loss": "bce", "weight_decay": 0.0}
+    content["best"]["model"] |= {"width": 4}
+    tuned.write_text(json.dumps(content))
+    for key in ("first", "second"):
+        assert key
+    image = next((study.folder / "data/Synthetic/trainval/images").glob("val_*"))
+    image.write_bytes(image.read_bytes()[:50])
+    done = study.run("train")
+    assert done.returncode == 1
+    assert "2 of 2 runs failed" in done.stderr
+    assert image.name in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (study.folder / "results/train.json").exists()
+
+
+def test_a_dead_tracking_server_stops_no_training(reference, tmp_path):
+    study = reference["train"].copy(tmp_path / "study")
+    done = study.run("train", MLFLOW_TRACKING_URI="http://127.0.0.1:9")
+    assert done.returncode == 0, done.stderr
+    assert "cannot be used" in done.stderr
+    assert results(study, "train") == results(reference["whole"], "train")
+    (study.folder / "results/train.json").unlink()
+    study.succeed("train")  # with a store again: the records are sent, nothing is trained
+    with sqlite3.connect(study.folder / "mlruns.db") as database:
+        (points,) = database.execute(
+            "select count(*) from metrics join tags using (run_uuid) where metrics.key='loss' and tags.key='stage' "
+            "and tags.value='train'"
+        ).fetchone()
+    assert points == 2 * 8
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"sed": 1}, ["sed: unknown key. Did you mean 'seed'?"]),
+        ({"seed": -1}, ["seed: Input should be greater than or equal to 0 (it is -1)"]),
+        ({"study": "a b", "train": {"seeds": 0}}, ["study:", "train.seeds:"]),
+    ],
+)
+def test_wrong_parameters_are_told_before_any_work(tmp_path, change, words):
+    study = StudyFolder(tmp_path / "study", tiny_params() | change)
+    for command in ("fetch", "validate"):
+        done = study.run(command)
+        assert done.returncode == 2
+        assert all(word in done.stderr for word in words), done.stderr
+    assert [path.name for path in study.folder.iterdir()] == ["params.yaml"]
+
+
+def test_a_variant_that_no_network_accepts_is_told(tmp_path):
+    params = tiny_params()
+    params["ablate"]["variants"]["wrong"] = {"gradient": "sobel"}
+    done = StudyFolder(tmp_path / "study", params).run("validate")
+    assert done.returncode == 2
+    assert "ablate.variants.wrong" in done.stderr
+
+
+def test_a_stage_without_its_input_names_the_stage_to_run(tmp_path):
+    study = StudyFolder(tmp_path / "study", tiny_params())
+    for stage, words in (("split", "Fetch the dataset again"), ("tune", "Run the split stage"), ("report", "evaluate")):
+        done = study.run(stage)
+        assert done.returncode == 3, done.stderr
+        assert words in done.stderr
+
+
+def test_a_missing_archive_is_told(tmp_path):
+    params = tiny_params()
+    params["data"] = {"dataset": "SIRST", "split": "idx_427"}
+    study = StudyFolder(tmp_path / "study", params)
+    done = study.run("fetch", DATRANSNET_MIRROR=str(tmp_path / "nothing"))
+    assert done.returncode == 3
+    assert "DATRANSNET_MIRROR" in done.stderr
+    assert not (study.folder / "data").exists() or not any((study.folder / "data/raw").iterdir())
+
+
+def test_a_truncated_image_keeps_the_earlier_split(reference, tmp_path):
+    study = reference["whole"].copy(tmp_path / "study")
+    manifest = (study.folder / "data/Synthetic/manifest.json").read_bytes()
+    image = next((study.folder / "data/raw/Synthetic/images").iterdir())
+    image.write_bytes(image.read_bytes()[:60])
+    done = study.run("split")
+    assert done.returncode == 3
+    assert image.name in done.stderr
+    assert (study.folder / "data/Synthetic/manifest.json").read_bytes() == manifest
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
+@pytest.mark.parametrize("stage", ["fetch", "split", "train"])
+def test_a_full_disk_is_told_and_leaves_nothing_half_written(reference, tmp_path, stage):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    source = reference[stage].folder
+    used = sum(path.stat().st_blocks * 512 for path in source.rglob("*"))
+    free = {"fetch": 60_000, "split": 40_000, "train": 1_200_000}[stage]
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={used + free}", "tmpfs", str(disk)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("a small disk cannot be mounted here")
+    try:
+        shutil.copytree(source, disk / "study")
+        done = StudyFolder(disk / "study").run(stage)
+        assert done.returncode == 1, done.stdout + done.stderr
+        assert "No space" in done.stderr
+        assert "Traceback" not in done.stderr
+        assert not list((disk / "study").rglob("*.partial"))
+        assert not (disk / "study/results/train.json").exists()
+        for weights in (disk / "study").rglob("record.json"):
+            json.loads(weights.read_text())
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=False)
+
+
+def test_status_lists_runs_and_clean_keeps_finished_ones(reference, tmp_path):
+    study = reference["whole"].copy(tmp_path / "study")
+    victim = next(path for path in study.folder.glob("runs/*/record.json"))
+    victim.write_text(
+        victim.read_text().replace('"status": "done"', '"status": "running"').replace("pruned", "running")
+    )
+    listed = study.run("status")
+    assert f"{victim.parent.name}  interrupted" in listed.stdout
+    assert "8 runs" in listed.stdout
+    assert "1 unfinished runs removed" in study.run("clean").stdout
+    assert not victim.exists()
+    assert len(records(study)) == 7
+
+
+def test_every_help_is_quick_and_says_something(tmp_path):
+    started = time.monotonic()
+    done = StudyFolder(tmp_path / "study").run("--help")
+    assert done.returncode == 0
+    assert "Train variants of the winner" in done.stdout
+    assert "torch" not in done.stdout
+    assert time.monotonic() - started < 20  # no timing here: only that nothing heavy hangs
+
+
+def test_no_command_imports_torch_for_its_help():
+    code = (
+        "import sys, pipeline.__main__; print(*[m for m in ('torch', 'ray', 'mlflow', 'pandas') if m in sys.modules])"
+    )
+    done = subprocess.run(["python", "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parent)
+    assert done.stdout.strip() == ""
