@@ -9,8 +9,15 @@ import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
 from datransnet.atomic import atomic_path, write_text
-from pipeline.support import figures
 from pipeline.support.console import say
+from pipeline.support.figures import (
+    data_uri,
+    examples_figure,
+    roc_figure,
+    save,
+    search_figure,
+    training_figure,
+)
 from pipeline.support.paths import Study
 from pipeline.support.records import digest_of
 from pipeline.support.stages import read_manifest, read_result
@@ -45,10 +52,10 @@ def main(study: Study) -> None:
             table.write(partial)
     with atomic_path(study.reports / "figures") as partial:
         partial.mkdir()
-        figures.save(figures.roc_figure(curves, evaluation["runs"]), partial, "roc")
-        figures.save(figures.search_figure(tuned["trials"]), partial, "search")
-        figures.save(figures.training_figure(trained["runs"]), partial, "training")
-        figures.save(figures.examples_figure(examples), partial, "examples")
+        save(roc_figure(curves, evaluation["runs"]), partial, "roc")
+        save(search_figure(tuned["trials"]), partial, "search")
+        save(training_figure(trained["runs"]), partial, "training")
+        save(examples_figure(examples), partial, "examples")
     metrics = _metrics(evaluation)
     write_text(study.reports / "metrics.json", json.dumps(metrics, indent=1) + "\n")
     _write_plots(study, evaluation, trained, curves)
@@ -97,7 +104,7 @@ def _page(study: Study, evaluation: dict[str, Any], tuned: dict[str, Any], table
     """The report as one HTML page."""
     template = files("pipeline.support").joinpath("templates/report.html").read_text()
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    images = {name: figures.data_uri(study.reports / "figures" / f"{name}.png") for name in FIGURES}
+    images = {name: data_uri(study.reports / "figures" / f"{name}.png") for name in FIGURES}
     return environment.from_string(template).render(
         study=study.params.study,
         dataset=evaluation["dataset"],

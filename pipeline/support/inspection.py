@@ -1,5 +1,6 @@
 """Commands that look at a study without changing its results."""
 
+import json
 import os
 import shutil
 
@@ -22,14 +23,18 @@ def validate(study: Study, schema: bool = False) -> None:
 
 
 def status(study: Study) -> None:
-    """One line a run."""
+    """One line a run; of the network what differs from its defaults."""
+    from datransnet.models import complete_arguments
     from pipeline.support.records import all_records
 
     records = all_records(study.runs)
     for key, record in records:
-        what = " ".join(f"{name}={value}" for name, value in record.run.model.items() if name != "name")
+        name = record.run.model["name"]
+        usual = json.loads(json.dumps(complete_arguments(name)))
+        differs = {k: v for k, v in record.run.model.items() if v not in (name, usual.get(k))}
+        what = " ".join([record.run.dataset, name, *(f"{k}={v}" for k, v in differs.items())])
         epochs = f"{len(record.history)}/{record.run.recipe.epochs}"
-        line = f"{key}  {record.status:<11} {epochs:>9} epochs  IoU {record.best_iou:.4f}  {record.run.dataset} {what}"
+        line = f"{key}  {record.status:<11} {epochs:>9} epochs  IoU {record.best_iou:.4f}  {what}"
         say(line + (f"  {record.reason}" if record.reason else ""))
     say(f"{len(records)} runs in {study.runs}.")
 

@@ -41,6 +41,13 @@ class Data(Strict):
     validation_share: float = Field(0.2, gt=0, lt=1)
     synthetic: Synthetic = Synthetic()
 
+    @field_validator("split", mode="before")
+    @classmethod
+    def _quoted(cls, value: object) -> object:
+        if isinstance(value, int):
+            raise ValueError('write it in quotes: YAML reads 50_50 as the number 5050, "50_50" as the name')
+        return value
+
     @model_validator(mode="after")
     def _known(self) -> "Data":
         if self.dataset not in CATALOGUE:

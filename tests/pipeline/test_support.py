@@ -1,0 +1,212 @@
+"""Records, sources, statistics, tables and tracking, each on its own."""
+
+import json
+import multiprocessing
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from datransnet.engine.recipe import Recipe
+from datransnet.errors import DataError
+from datransnet.metrics import COUNT_FIELDS
+from pipeline.evaluate import CURVE_POINTS, thinned
+from pipeline.support import source
+from pipeline.support.records import Record, Run, RunFolder, all_records
+from pipeline.support.stages import read_result, write_result
+from pipeline.support.statistics import estimates, over_seeds
+from pipeline.support.tables import Table, ablation_table, main_table
+from pipeline.support.tracking import Tracker
+
+RUN = Run("Toy", "half", "d" * 8, "holdout", {"name": "datransnet", "width": 4}, Recipe(epochs=3), 1, "s" * 8)
+
+
+def history(epochs):
+    return [{"epoch": n, "loss": 1 / n, "best_iou": n / 10, "best_epoch": n} for n in range(1, epochs + 1)]
+
+
+def record(**changes):
+    return replace(Record(RUN, started="2026-01-01T00:00:00+00:00", git="abc"), **changes)
+
+
+def test_a_record_reads_back_as_written(tmp_path):
+    folder = RunFolder(tmp_path, RUN.key)
+    written = record(status="done", history=history(2))
+    folder.write(written)
+    assert folder.read() == written
+    assert folder.read().run.key == RUN.key
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 2},
+        {"data_digest": "x"},
+        {"source": "x"},
+        {"recipe": Recipe(epochs=4)},
+        {"model": {"name": "datransnet"}},
+    ],
+)
+def test_the_key_depends_on_everything_a_run_is(change):
+    assert replace(RUN, **change).key != RUN.key
+    assert replace(RUN).key == RUN.key
+
+
+def hold(path, held, release):
+    with RunFolder(path, RUN.key).locked():
+        held.set()
+        release.wait(30)
+
+
+def test_a_run_that_a_process_holds_is_running_and_else_interrupted(tmp_path):
+    folder = RunFolder(tmp_path, RUN.key)
+    folder.write(record())
+    context = multiprocessing.get_context("spawn")
+    held, release = context.Event(), context.Event()
+    process = context.Process(target=hold, args=(tmp_path, held, release))
+    process.start()
+    try:
+        assert held.wait(60)
+        assert [found.status for _, found in all_records(tmp_path)] == ["running"]
+    finally:
+        process.kill()
+        process.join()
+    assert [found.status for _, found in all_records(tmp_path)] == ["interrupted"]
+
+
+def test_results_of_another_schema_are_refused(tmp_path):
+    write_result(tmp_path / "x.json", {"a": 1})
+    assert read_result(tmp_path / "x.json", "tune")["a"] == 1
+    (tmp_path / "x.json").write_text(json.dumps({"schema": 0}))
+    with pytest.raises(DataError, match="Run the tune stage again"):
+        read_result(tmp_path / "x.json", "tune")
+
+
+def test_the_source_digest_ignores_comments_and_sees_code(tmp_path, monkeypatch):
+    package = tmp_path / "datransnet"
+    package.mkdir()
+    monkeypatch.setattr(source, "ROOT", tmp_path)
+
+    def digest(text):
+        (package / "one.py").write_text(text)
+        source.source_digest.cache_clear()
+        return source.source_digest("datransnet.one")
+
+    (package / "two.py").write_text("b = 1\n")
+    plain = digest("from datransnet.two import b\na = b\n")
+    assert digest('"""Says."""\nfrom datransnet.two import b  # why\n\n\na = b\n') == plain
+    assert digest("from datransnet.two import b\na = b + 1\n") != plain
+    (package / "two.py").write_text("b = 2\n")
+    assert digest("from datransnet.two import b\na = b\n") != plain
+    source.source_digest.cache_clear()
+
+
+def counts(images, rng):
+    union = rng.integers(5, 20, images)
+    table = {name: rng.integers(0, 5, images) for name in COUNT_FIELDS}
+    table |= {"union": union, "intersection": (union * 0.6).astype(int), "labelled": union, "targets": np.ones(images)}
+    return {name: column.astype(int).tolist() for name, column in table.items()} | {"pixels": [1000] * images}
+
+
+def test_the_image_interval_shrinks_with_images_and_holds_the_mean():
+    rng = np.random.default_rng(0)
+    widths = []
+    for images in (20, 500):
+        found = estimates([counts(images, rng), counts(images, rng)], ["iou"])["iou"]
+        assert found.low <= found.mean <= found.high
+        widths.append(found.high - found.low)
+    assert widths[1] < widths[0]
+
+
+def test_one_seed_has_no_interval():
+    mean, half_width = over_seeds([0.5])
+    assert mean == 0.5
+    assert np.isnan(half_width)
+
+
+def evaluation(protocol="holdout"):
+    rng = np.random.default_rng(1)
+    runs = []
+    for variant in ("full", "plain_%"):
+        for seed in (1, 2):
+            table = counts(30, rng)
+            iou = sum(table["intersection"]) / sum(table["union"])
+            runs.append(
+                {
+                    "variant": variant,
+                    "seed": seed,
+                    "parameters": 1000,
+                    "counts": {"basicirstd": table},
+                    "scores": {"basicirstd": {"iou": iou}},
+                }
+            )
+    summary = {"test": {"images": 30, "targets": 30, "empty": 0}}
+    dataset = {"name": "Toy", "split": "half", "summary": summary, "excluded": {"a_1": "why"}, "treated": {}}
+    return {"protocol": protocol, "dataset": dataset, "runs": runs}
+
+
+def test_tables_say_the_same_in_every_format(tmp_path):
+    table = ablation_table(evaluation())
+    table.write(tmp_path)
+    for row in table.rows:
+        cell = row["IoU (%)"]
+        assert cell in (tmp_path / "ablation.md").read_text()
+        assert cell.replace("±", r"$\pm$") in (tmp_path / "ablation.tex").read_text()
+    assert f"{table.values[0]['iou']:.6f}" in (tmp_path / "ablation.csv").read_text()
+    assert r"plain\_\%" in (tmp_path / "ablation.tex").read_text()
+    assert "a\\_1" in (tmp_path / "ablation.tex").read_text()
+
+
+def test_numbers_selected_on_the_test_part_are_marked():
+    assert "†" in main_table(evaluation("literature")).rows[0]["convention"]
+    assert "†" in main_table(evaluation("literature")).note
+    assert "†" not in str(main_table(evaluation()))
+
+
+def test_an_empty_table_is_a_file(tmp_path):
+    Table("t", "title", "note", [{"a": "1"}], [{"a": 1}]).write(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["t.csv", "t.md", "t.tex"]
+
+
+def test_thinning_keeps_the_ends_of_a_curve():
+    from datransnet.metrics import Curve
+
+    x = np.linspace(0, 1, 5000)
+    points = thinned(Curve(x, np.sqrt(x), 1 - x, 0.5))
+    assert len(points) <= CURVE_POINTS
+    assert points[0].tolist() == [0, 0, 1]
+    assert points[-1].tolist() == [1, 1, 0]
+
+
+@pytest.fixture
+def tracker(tmp_path):
+    return Tracker(f"sqlite:///{tmp_path / 'mlruns.db'}", "toy", tmp_path / "artifacts", "digest")
+
+
+def test_sending_a_record_again_doubles_nothing(tracker):
+    parent = tracker.open_stage("train", "one", {"a": {"b": 1}})
+    assert tracker.open_stage("train", "one", {"a": {"b": 1}}) == parent
+    for epochs in (1, 1, 3, 2, 3):  # also late and repeated
+        tracker.send(parent, "train", "full", RUN.key, record(history=history(epochs)))
+    tracker.send(parent, "train", "full", RUN.key, record(status="done", history=history(3)))
+    client = tracker.client()
+    children = client.search_runs(["1"], f"tags.`run_key` = '{RUN.key}'")
+    assert len(children) == 1
+    points = client.get_metric_history(children[0].info.run_id, "loss")
+    assert [(point.step, point.value) for point in points] == [(1, 1.0), (2, 1 / 2), (3, 1 / 3)]
+    assert children[0].info.status == "FINISHED"
+    assert children[0].data.params["model.width"] == "4"
+
+
+def test_a_failed_run_says_why_in_mlflow(tracker):
+    parent = tracker.open_stage("train", "one", {})
+    tracker.send(parent, "train", "full", RUN.key, record(status="failed", reason="the loss is nan"))
+    (child,) = tracker.client().search_runs(["1"], f"tags.`run_key` = '{RUN.key}'")
+    assert (child.info.status, child.data.tags["reason"]) == ("FAILED", "the loss is nan")
+
+
+def test_an_unreachable_server_is_a_warning(tmp_path, caplog):
+    tracker = Tracker("http://127.0.0.1:9", "toy", None, "digest")
+    assert tracker.open_stage("train", "one", {}) is None
+    assert "Nothing is lost" in caplog.text
+    tracker.send(None, "train", "full", RUN.key, record())

@@ -1,0 +1,125 @@
+"""The house: who may know whom, which files exist, and that dvc.yaml names what stages import and read."""
+
+import ast
+
+import pytest
+import yaml
+
+from pipeline.__main__ import STAGES, app
+from pipeline.support.source import ROOT, closure, imports, module_file
+
+DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+FILES = sorted(path for package in ("datransnet", "pipeline") for path in (ROOT / package).rglob("*.py"))
+
+
+def module_of(path):
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def foreign(path):
+    """First names of all modules a file imports."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+# A part of the library may import only these other parts of it.
+ALLOWED = {
+    "errors": set(),
+    "atomic": set(),
+    "seeding": set(),
+    "registry": {"errors"},
+    "layers": {"errors", "registry"},
+    "models": {"errors", "registry", "layers"},
+    "losses": {"errors", "registry"},
+    "metrics": {"errors", "registry"},
+    "data": {"errors", "registry", "atomic", "seeding", "metrics"},
+    "engine": {"errors", "registry", "atomic", "seeding", "metrics", "losses", "data", "models.registry"},
+    "": {"models"},
+}
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if p.is_relative_to(ROOT / "datransnet")], ids=module_of)
+def test_the_library_knows_only_what_it_may(path):
+    part = ".".join(module_of(path).split(".")[1:2])
+    known = {name.removeprefix("datransnet").removeprefix(".") for name in imports(path)} - {""}
+    allowed = ALLOWED[part] | {part}
+    strange = {name for name in known if not any(name == ok or name.startswith(f"{ok}.") for ok in allowed)}
+    assert not strange
+    assert not foreign(path) & {
+        "pipeline",
+        "dvc",
+        "ray",
+        "optuna",
+        "mlflow",
+        "pandas",
+        "matplotlib",
+        "pydantic",
+        "yaml",
+    }
+
+
+def test_each_heavy_library_has_its_room():
+    users = {name: set() for name in ("ray", "optuna", "mlflow", "matplotlib", "jinja2", "rich")}
+    for path in FILES:
+        for name in users.keys() & foreign(path):
+            users[name].add(module_of(path).removeprefix("pipeline."))
+    assert users == {
+        "ray": {"tune", "support.cluster"},
+        "optuna": {"tune"},
+        "mlflow": {"support.tracking"},
+        "matplotlib": {"support.figures"},
+        "jinja2": {"report"},
+        "rich": {"support.console"},
+    }
+
+
+def test_stages_verbs_and_files_are_the_same_set():
+    files = {path.stem for path in (ROOT / "pipeline").glob("*.py")} - {"__init__", "__main__"}
+    verbs = {command.name or command.callback.__name__ for command in app.registered_commands}
+    assert files == set(DVC) == set(STAGES)
+    assert verbs == files | {"validate", "status", "clean", "profile", "where"}
+
+
+@pytest.mark.parametrize("stage", sorted(STAGES))
+def test_stages_do_not_import_each_other(stage):
+    others = {f"pipeline.{name}" for name in STAGES if name != stage}
+    reached = {module_of(path) for path in closure(f"pipeline.{stage}")}
+    assert not reached & others
+
+
+@pytest.mark.parametrize("stage", sorted(STAGES))
+def test_dvc_names_every_file_a_stage_imports(stage):
+    deps = DVC[stage]["deps"]
+    needed = {path.relative_to(ROOT).as_posix() for path in closure(f"pipeline.{stage}")}
+    missing = {file for file in needed if not any(file == dep or file.startswith(f"{dep}/") for dep in deps)}
+    assert not missing
+    for dep in deps:
+        if dep.startswith(("pipeline/", "datransnet/")):
+            assert (ROOT / dep).exists(), f"{stage}: {dep} does not exist"
+            used = any(file == dep or file.startswith(f"{dep}/") for file in needed)
+            assert used or dep.endswith("templates"), f"{stage}: {dep} is not imported"
+
+
+def test_no_room_is_called_utils():
+    assert not [path for path in FILES if path.stem in ("utils", "helpers", "misc", "common")]
+    assert not [path for path in FILES if "import *" in path.read_text()]
+
+
+def test_every_module_says_what_it_is():
+    assert not [path for path in FILES if not ast.get_docstring(ast.parse(path.read_text()))]
+
+
+def test_no_out_is_kept_between_runs():
+    outs = [out for stage in DVC.values() for out in stage.get("outs", [])]
+    assert not any("persist" in options for out in outs if isinstance(out, dict) for options in out.values())
+
+
+def test_imports_resolve():
+    for path in FILES:
+        for name in imports(path):
+            assert module_file(name)
