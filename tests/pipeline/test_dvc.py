@@ -1,0 +1,101 @@
+"""The study under DVC: what runs, what does not, and what a change runs again."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.conftest import ROOT
+from tests.pipeline.conftest import STAGES, tiny_params
+
+pytestmark = pytest.mark.study
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Path:
+    """A copy of the project with a tiny study, as a repository."""
+    folder = tmp_path_factory.mktemp("project") / "clone"
+    ignored = shutil.ignore_patterns("__pycache__")
+    for name in ("datransnet", "pipeline", "profiles"):
+        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+    for name in ("dvc.yaml", "Makefile", "pyproject.toml"):
+        shutil.copy(ROOT / name, folder / name)
+    params = tiny_params()
+    params["recipe"]["epochs"] = params["tune"]["epochs"] = 2
+    params["tune"] |= {"trials": 2, "grace": 1}
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+    subprocess.run(["dvc", "init", "-q"], cwd=folder, check=True, env=environment(folder))
+    return folder
+
+
+def environment(folder: Path) -> dict[str, str]:
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return {**os.environ, "PATH": path, "PYTHONPATH": str(folder), "MLFLOW_TRACKING_URI": ""}
+
+
+def repro(project: Path, where: str = ".") -> list[str]:
+    """Run `dvc repro` and return the stages it ran."""
+    done = subprocess.run(
+        ["dvc", "repro"], cwd=project / where, env=environment(project), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return [line.split("'")[1].split(":")[-1] for line in done.stdout.splitlines() if line.startswith("Running stage")]
+
+
+def test_repro_runs_all_then_nothing_then_what_changed(project):
+    assert repro(project) == list(STAGES)
+    assert repro(project) == []
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    params["ablate"]["variants"]["one_dilation"] = {"dilations": [3]}
+    (project / "params.yaml").write_text(yaml.safe_dump(params))
+    before = {path: path.stat().st_mtime_ns for path in project.glob("runs/*/weights.safetensors")}
+    assert repro(project) == ["ablate", "evaluate", "report"]
+    after = {path: path.stat().st_mtime_ns for path in project.glob("runs/*/weights.safetensors")}
+    assert {path: after[path] for path in before} == before
+    assert len(after) == len(before) + 1
+    shown = subprocess.run(
+        ["dvc", "metrics", "show", "--json"],
+        cwd=project,
+        env=environment(project),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "basicirstd" in shown.stdout
+
+
+def test_a_profile_overwrites_nothing_and_shares_finished_runs(project):
+    if not (project / "dvc.lock").exists():
+        repro(project)
+    lock, metrics = (project / "dvc.lock").read_bytes(), (project / "reports/metrics.json").read_bytes()
+    (project / "profiles/other.yaml").write_text("study: other\nevaluate: {conventions: [sctransnet]}\n")
+    command = [sys.executable, "-m", "pipeline", "profile", "other"]
+    subprocess.run(command, cwd=project, env=environment(project), check=True)
+    runs = sorted(project.glob("runs/*/weights.safetensors"))
+    assert repro(project, "studies/other") == list(STAGES)
+    assert sorted(project.glob("runs/*/weights.safetensors")) == runs
+    assert (project / "dvc.lock").read_bytes() == lock
+    assert (project / "reports/metrics.json").read_bytes() == metrics
+    assert "sctransnet" in (project / "studies/other/reports/tables/main.csv").read_text()
+    assert repro(project) == []
+    assert repro(project, "studies/other") == []
+
+
+def test_a_failing_stage_is_not_cached(project):
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    good = (project / "params.yaml").read_text()
+    params["ablate"]["variants"]["wrong"] = {"gradient": "sobel"}
+    (project / "params.yaml").write_text(yaml.safe_dump(params))
+    failed = subprocess.run(
+        ["dvc", "repro"], cwd=project, env=environment(project), capture_output=True, text=True, check=False
+    )
+    assert failed.returncode != 0
+    assert "ablate.variants.wrong" in failed.stdout + failed.stderr
+    (project / "params.yaml").write_text(good)
+    repro(project)
+    assert repro(project) == []
