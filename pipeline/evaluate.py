@@ -70,7 +70,7 @@ def _describe(manifest: Manifest) -> dict[str, Any]:
 
 def _scores(study: Study, stage: str, content: Mapping[str, Any], test: Images, digest: str) -> list[ScoreMap]:
     weights = study.models / stage / f"{content['key']}.safetensors"
-    return stored_scores(study.runs, run_from(dict(content)), weights, test, digest)
+    return stored_scores(study.runs, run_from(dict(content)), weights, test, digest, study.params.resources.device)
 
 
 def _evaluate(

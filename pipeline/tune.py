@@ -285,13 +285,13 @@ def _hand_on(study: Study, found: optuna.Study, jobs: Mapping[str, Job], make_jo
     """
     report_failures("tune", list(jobs.values()))
     rows: list[dict[str, Any]] = []
-    for number, point in enumerate(_points(found, study.params)):
+    for point in _points(found, study.params):
         job = make_job(point)
         record = job.folder.read()
         if record is not None and all(row["key"] != job.run.key for row in rows):
             rows.append(
                 {
-                    "number": number,
+                    "number": len(rows),
                     "key": job.run.key,
                     "status": record.status,
                     "epochs": len(record.history),

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.live import Live
     from rich.table import Table
 
-PLAIN_INTERVAL = 15.0
+PLAIN_INTERVAL = 20.0
 """Seconds between two plain progress lines."""
 
 
@@ -95,7 +95,8 @@ class Progress:
         best = max((row.best_iou for row in rows), default=0.0)
         elapsed, gained = time.monotonic() - self.started, share - self.ahead / 1000
         left = f", about {duration(elapsed / gained * (self.total - share))} left" if gained > 0.2 else ""
-        return f"{self.stage}: {ended}/{self.total} runs ended, best validation IoU {best:.4f}{left}"
+        epochs = f"{sum(row.epoch for row in rows)} epochs"
+        return f"{self.stage}: {ended}/{self.total} runs ended, {epochs}, best validation IoU {best:.4f}{left}"
 
     def _table(self, rows: Sequence[Row], title: str) -> "Table":
         from rich.table import Table

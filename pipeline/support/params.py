@@ -153,6 +153,11 @@ class Resources(Strict):
     cpus: int = Field(1, ge=1)
     gpus: float = Field(0, ge=0)
 
+    @property
+    def device(self) -> str:
+        """Where torch works."""
+        return "cuda" if self.gpus else "cpu"
+
 
 class Params(Strict):
     """Everything a study depends on besides code and data."""

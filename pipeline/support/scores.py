@@ -16,16 +16,15 @@ LEVELS = 65535
 ScoreMap = npt.NDArray[np.float32]
 
 
-def stored_scores(runs: Path, run: Run, weights: Path, test: Images, digest: str) -> list[ScoreMap]:
+def stored_scores(
+    runs: Path, run: Run, weights: Path, test: Images, digest: str, device: str = "cpu"
+) -> list[ScoreMap]:
     """Scores of the test images, predicted once and kept as ``runs/<key>/scores-<digest>.npz`` (uint16 of 1/65535).
 
     What is returned is always what is stored, so a number does not depend on who computed it first.
     """
-    import torch
-
     path = RunFolder(runs, run.key).path / f"scores-{digest[:12]}.npz"
     if not path.exists():
-        device = "cuda" if torch.cuda.is_available() else "cpu"
         maps = predict(load_trained(run, weights), test, run.recipe, device)
         stored = {id_: np.rint(scores * LEVELS).astype(np.uint16) for id_, scores in zip(test.ids, maps, strict=True)}
         with atomic_path(path) as partial, partial.open("wb") as file:

@@ -64,8 +64,8 @@ def make_jobs(
     study: Study, stage: str, tracker: Tracker, parent: str | None, runs: Sequence[tuple[str, Run]]
 ) -> list[Job]:
     """Jobs of a stage from named runs."""
-    threads = study.params.resources.cpus
-    return [Job(run, stage, name, study.data, study.runs, threads, tracker, parent) for name, run in runs]
+    resources = study.params.resources
+    return [Job(run, stage, name, study.data, study.runs, resources, tracker, parent) for name, run in runs]
 
 
 def hand_on(study: Study, stage: str, jobs: Sequence[Job], records: Sequence[Record]) -> None:

@@ -12,6 +12,7 @@ from datransnet.engine.fit import Epoch, fit
 from datransnet.errors import DATransNetError
 from datransnet.models import Network, create_model
 from datransnet.seeding import derive_seed
+from pipeline.support.params import Resources
 from pipeline.support.records import Record, Run, RunFolder, environment, git_revision, now
 from pipeline.support.tracking import Tracker
 
@@ -26,7 +27,7 @@ class Job:
         name: its label there: the variant, or the trial.
         data: the split dataset's folder.
         runs: where runs are.
-        threads: of torch.
+        resources: what it occupies; with a share of a GPU it trains there, else on the CPU.
         tracker: where metrics are copied to.
         parent: the stage's run there.
     """
@@ -36,7 +37,7 @@ class Job:
     name: str
     data: Path
     runs: Path
-    threads: int
+    resources: Resources
     tracker: Tracker
     parent: str | None
 
@@ -82,9 +83,8 @@ def execute(job: Job) -> Iterator[Epoch]:
     """
     import torch
 
-    torch.set_num_threads(job.threads)
+    torch.set_num_threads(job.resources.cpus)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     folder = job.folder
     with folder.locked():
         remove_partials(folder.path)
@@ -106,7 +106,7 @@ def execute(job: Job) -> Iterator[Epoch]:
                 job.run.recipe,
                 seed=job.run.seed,
                 checkpoint=folder.checkpoint,
-                device=device,
+                device=job.resources.device,
             )
             for metrics in epochs:
                 record = replace(record, history=[*record.history, metrics])

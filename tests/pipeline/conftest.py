@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +93,7 @@ class StudyFolder:
                 continue
         return found
 
-    def wait_until_alone(self, seconds: float = 40) -> list[str]:
+    def wait_until_alone(self, seconds: float = 150) -> list[str]:
         """What is still running after a while."""
         end = time.monotonic() + seconds
         while (left := self.processes()) and time.monotonic() < end:
@@ -103,6 +103,14 @@ class StudyFolder:
     def copy(self, folder: Path) -> "StudyFolder":
         shutil.copytree(self.folder, folder)
         return StudyFolder(folder)
+
+
+def wait_for(condition: Callable[[], object], otherwise: str, seconds: float = 120) -> None:
+    """Wait until a condition holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, otherwise
+        time.sleep(0.02)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT
-from tests.pipeline.conftest import STAGES, tiny_params
+from tests.pipeline.conftest import STAGES, StudyFolder, tiny_params, wait_for
 
 pytestmark = pytest.mark.study
 
@@ -58,15 +58,8 @@ def test_repro_runs_all_then_nothing_then_what_changed(project):
     after = {path: path.stat().st_mtime_ns for path in project.glob("runs/*/weights.safetensors")}
     assert {path: after[path] for path in before} == before
     assert len(after) == len(before) + 1
-    shown = subprocess.run(
-        ["dvc", "metrics", "show", "--json"],
-        cwd=project,
-        env=environment(project),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert "basicirstd" in shown.stdout
+    command = ["dvc", "metrics", "show", "--json"]
+    assert b"basicirstd" in subprocess.check_output(command, cwd=project, env=environment(project))
 
 
 def test_a_profile_overwrites_nothing_and_shares_finished_runs(project):
@@ -99,3 +92,19 @@ def test_a_failing_stage_is_not_cached(project):
     (project / "params.yaml").write_text(good)
     repro(project)
     assert repro(project) == []
+
+
+def test_nothing_outlives_a_killed_dvc(project):
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    params["recipe"]["epochs"] = 200
+    folder = project.parent / "killed"
+    shutil.copytree(project, folder)
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    study = StudyFolder(folder)
+    before = set(folder.glob("runs/*"))
+    marked = {**environment(folder), "TEST_MARK": study.mark}
+    dvc = subprocess.Popen(["dvc", "repro", "train"], cwd=folder, env=marked, stdout=subprocess.DEVNULL)
+    wait_for(lambda: set(folder.glob("runs/*/checkpoint.pt")) - before, "no training began")
+    dvc.kill()
+    dvc.wait()
+    assert not study.wait_until_alone()
