@@ -135,18 +135,20 @@ def restore(study: optuna.Study, params: Params, jobs: dict[str, Job], make_job:
     for trial in study.get_trials(states=(TrialState.RUNNING,)):
         study.tell(trial.number, state=TrialState.FAIL)
     waiting = [trial.system_attrs["fixed_params"] for trial in study.get_trials(states=(TrialState.WAITING,))]
+    ended = 0
     for trial in study.get_trials(deepcopy=False):
         if len(trial.params) == len(params.tune.space):
             job = make_job(trial.params)
             record = job.folder.read()
             if trial.state == TrialState.COMPLETE and record and record.status in ("done", "pruned"):
                 jobs[job.run.key] = job
+                ended += 1  # not len(jobs): the sampler may suggest a point twice
             elif trial.params not in (*queue, *waiting):
                 queue.append(dict(trial.params))
     for point in queue:
         if point not in waiting and make_job(point).run.key not in jobs:
             study.enqueue_trial(point)
-    return params.tune.trials - len(jobs)
+    return params.tune.trials - ended
 
 
 def replay(scheduler: AsyncHyperBandScheduler, jobs: Mapping[str, Job]) -> None:

@@ -1,0 +1,133 @@
+"""What lets a search go on: the seeded sampler, the queue, and ASHA's memory."""
+
+import optuna
+import pytest
+from optuna.distributions import FloatDistribution
+from optuna.trial import TrialState
+from ray.tune.schedulers import AsyncHyperBandScheduler
+
+from pipeline.support.params import Choice, Interval, parse_params
+from pipeline.support.records import Record, RunFolder
+from pipeline.tune import SeededByPosition, distribution, encode, replay, restore, run_of
+from tests.pipeline.conftest import tiny_params
+
+SPACE = {"recipe.lr": FloatDistribution(1e-4, 1e-2, log=True), "recipe.weight_decay": FloatDistribution(0.0, 0.1)}
+
+
+def make_study() -> optuna.Study:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    return optuna.create_study(direction="maximize", sampler=SeededByPosition(5))
+
+
+def value(params) -> float:
+    return -abs(params["recipe.lr"] - 1e-3) - params["recipe.weight_decay"]
+
+
+def advance(study: optuna.Study, trials: int) -> None:
+    for _ in range(trials):
+        trial = study.ask(fixed_distributions=SPACE)
+        study.tell(trial, value(trial.params))
+
+
+def complete(study: optuna.Study) -> list[dict]:
+    return [trial.params for trial in study.get_trials(states=(TrialState.COMPLETE,))]
+
+
+@pytest.mark.parametrize("killed_at", [0, 3, 12])
+def test_a_search_that_was_cut_off_draws_what_it_would_have_drawn(killed_at):
+    whole = make_study()
+    advance(whole, 15)
+    study = make_study()
+    advance(study, killed_at)
+    cut = study.ask(fixed_distributions=SPACE)
+    study.tell(cut, state=TrialState.FAIL)  # as `restore` does
+    study.enqueue_trial(cut.params)
+    study.sampler = SeededByPosition(5)
+    advance(study, 15 - killed_at)
+    assert complete(study) == complete(whole)
+
+
+class Jobs:
+    """Jobs over records in a folder."""
+
+    def __init__(self, params, manifest, runs):
+        self.params, self.manifest, self.runs = params, manifest, runs
+
+    def __call__(self, point):
+        run = run_of(self.params, self.manifest, point)
+
+        class Job:
+            pass
+
+        job = Job()
+        job.run, job.folder = run, RunFolder(self.runs, run.key)
+        return job
+
+
+@pytest.fixture
+def make_job(scenes, tmp_path):
+    from datransnet.data.manifest import Manifest
+
+    return Jobs(parse_params(tiny_params(), "tiny"), Manifest.read(scenes / "manifest.json"), tmp_path)
+
+
+def test_restore_queues_what_did_not_end_and_counts_what_did(make_job):
+    study = make_study()
+    space = {key: distribution(dimension) for key, dimension in make_job.params.tune.space.items()}
+    trials = [study.ask(fixed_distributions=space) for _ in range(3)]
+    study.tell(trials[0], 0.5)
+    study.tell(trials[1], 0.4)
+    for trial, status in zip(trials, ("done", "failed", "running"), strict=True):
+        job = make_job(trial.params)
+        job.folder.write(Record(job.run, status=status, history=[{"epoch": 1, "best_iou": 0.1}]))
+    jobs = {}
+    assert restore(study, make_job.params, jobs, make_job) == make_job.params.tune.trials - 1
+    assert list(jobs) == [make_job(trials[0].params).run.key]
+    waiting = [trial.system_attrs["fixed_params"] for trial in study.get_trials(states=(TrialState.WAITING,))]
+    assert waiting == [trials[1].params, trials[2].params]
+    restore(study, make_job.params, {}, make_job)  # once more, killed before anything ran
+    assert len(study.get_trials(states=(TrialState.WAITING,))) == 2
+
+
+def test_known_points_are_queued_once(make_job):
+    study = make_study()
+    for _ in range(2):
+        restore(study, make_job.params, {}, make_job)
+    waiting = [trial.system_attrs["fixed_params"] for trial in study.get_trials(states=(TrialState.WAITING,))]
+    assert waiting == [{"recipe.lr": 5e-3}]
+
+
+def test_asha_remembers_the_rungs_of_an_earlier_start(make_job):
+    def scheduler():
+        return AsyncHyperBandScheduler(metric="best_iou", mode="max", max_t=9, grace_period=2, reduction_factor=2)
+
+    jobs = {}
+    for number, lr in enumerate((1e-4, 1e-3, 1e-2)):
+        job = make_job({"recipe.lr": lr, "model.dilations": "[1]"})
+        history = [{"epoch": epoch, "best_iou": 0.1 * number + 0.01 * epoch} for epoch in range(1, 5)]
+        job.folder.write(Record(job.run, status="done", history=history))
+        jobs[job.run.key] = job
+    fresh, told = scheduler(), scheduler()
+    replay(told, jobs)
+
+    class Trial:
+        trial_id = "new"
+
+    for one in (fresh, told):
+        one.on_trial_add(None, Trial)
+    poor = {"training_iteration": 2, "best_iou": 0.0}
+    assert fresh.on_trial_result(None, Trial, poor) == "CONTINUE"
+    assert told.on_trial_result(None, Trial, poor) == "STOP"
+
+
+def test_lists_are_stored_as_text_and_come_back(make_job):
+    dimension = Choice(choice=[[1], [1, 2]])
+    assert distribution(dimension).choices == ("[1]", "[1, 2]")
+    run = run_of(make_job.params, make_job.manifest, {"recipe.lr": 1e-3, "model.dilations": encode([1, 2])})
+    assert run.model["dilations"] == [1, 2]
+    assert run.recipe.lr == 1e-3
+    assert run.recipe.epochs == make_job.params.tune.epochs
+
+
+def test_an_integer_interval_gives_integers():
+    assert distribution(Interval(low=1, high=8, integer=True)).to_internal_repr(3) == 3
