@@ -64,12 +64,13 @@ def batches(
     view: str,
     size: int,
     target_share: float,
+    zoom: float,
     augment: bool,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """One epoch of (images B×1×S×S in [0, 1], masks B×1×S×S in {0, 1}), in random order, the last batch smaller.
 
-    ``view="resize"`` shows whole images resized to S (the paper), ``"crop"`` windows of S at the image's own scale. A
-    last batch of one is left out: batch norm has nothing to estimate there.
+    ``view="resize"`` shows whole images resized to S (the paper), ``"crop"`` windows of S at the image's own scale, or
+    at a random one between 1/zoom and zoom. A last batch of one is left out: batch norm has nothing to estimate there.
     """
     order = rng.permutation(len(data))
     for start in range(0, len(order), batch_size):
@@ -80,9 +81,10 @@ def batches(
         for index in chosen:
             image, mask = data.images[index], data.masks[index]
             if view == "crop":
-                image, mask = crop(image, mask, size, target_share, rng)
+                window = round(size * zoom ** rng.uniform(-1, 1)) if zoom > 1 else size
+                image, mask = crop(image, mask, window, target_share, rng)
             pair = to_input(image), to_input(mask.astype(np.uint8) * np.uint8(255))
-            if view == "resize":
+            if image.shape != (size, size):
                 pair = resize_image(pair[0][None], size, size)[0], resize_mask(pair[1][None], size, size)[0]
             pairs.append(symmetric(pair, rng) if augment else pair)
         images, masks = zip(*pairs, strict=True)

@@ -117,6 +117,7 @@ def _train_epoch(
         view=recipe.view,
         size=recipe.size,
         target_share=recipe.target_share,
+        zoom=recipe.zoom,
         augment=recipe.augment,
     )
     for step, (images, masks) in enumerate(epoch_batches):

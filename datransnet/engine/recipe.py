@@ -26,6 +26,7 @@ class Recipe:
             predicts whole images.
         size: height and width of a training image, in pixels.
         target_share: of windows that are placed on a target (``crop`` only).
+        zoom: windows are cut at a random scale between 1/zoom and zoom and resized; 1 is off (``crop`` only).
         augment: random flips and quarter turns.
         validate_every: epochs between two looks at the validation part (the last epoch always has one).
     """
@@ -42,5 +43,6 @@ class Recipe:
     view: Literal["resize", "crop"] = "resize"
     size: Annotated[int, Ge(32), Le(4096)] = 256
     target_share: Annotated[float, Ge(0), Le(1)] = 0.0
+    zoom: Annotated[float, Ge(1), Le(4)] = 1.0
     augment: bool = False
     validate_every: Annotated[int, Ge(1)] = 1

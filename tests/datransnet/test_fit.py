@@ -133,7 +133,7 @@ def test_scores_have_the_images_own_size(scenes, view):
 @pytest.mark.parametrize("view", ["crop", "resize"])
 def test_an_epoch_shows_every_image_once(scenes, view):
     data = load_part(scenes, "train")
-    options = {"batch_size": 4, "view": view, "size": 64, "target_share": 0.5, "augment": True}
+    options = {"batch_size": 4, "view": view, "size": 64, "target_share": 0.5, "zoom": 1.5, "augment": True}
     seen = list(batches(data, np.random.default_rng(0), **options))
     assert [len(images) for images, _ in seen] == [4, 4]  # nine images: the last batch of one is left out
     for images, masks in seen:
