@@ -35,6 +35,7 @@ def obtain(url: str) -> Path:
         return path
     import pooch  # slow to import, and needs no place in a mirrored run
 
+    pooch.get_logger().setLevel("WARNING")  # it would ask the user to note a hash; ours is of the content
     cache = pooch.os_cache("datransnet") / parts.netloc / Path(parts.path.lstrip("/")).parent
     name = Path(parts.path).name
     try:

@@ -49,8 +49,9 @@ def run_command(command: Callable[[], None], debug: bool) -> int:
 def _paragraph(error: Exception) -> str:
     if isinstance(error, DATransNetError):
         return str(error)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        place = error.filename or "a file"
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if full or "disk is full" in str(error):  # SQLite's words
+        place = getattr(error, "filename", None) or "a file"
         return (
             f"No space is left on the disk for {place}. Free some and run the command again; nothing is half-written."
         )

@@ -1,7 +1,9 @@
 """Reading, fetching, splitting and generating data, and every way it can be wrong."""
 
+import http.server
 import io
 import tarfile
+import threading
 from collections import Counter
 
 import numpy as np
@@ -276,3 +278,42 @@ def test_sirst_has_the_published_targets(sirst, name, mismatch, targets):
 
 def test_synthetic_is_not_fetched():
     assert SYNTHETIC.archive is None
+
+
+@pytest.fixture
+def server(tmp_path):
+    """A web server on this machine that serves a folder, and the list of what it was asked for."""
+    asked = []
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *arguments):
+            super().__init__(*arguments, directory=str(tmp_path / "site"))
+
+        def log_message(self, *arguments):
+            asked.append(self.path)
+
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site/list.txt").write_text("a\nb\n")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as site:
+        threading.Thread(target=site.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{site.server_port}", asked
+        site.shutdown()
+
+
+def test_a_file_is_downloaded_once(server, tmp_path, monkeypatch):
+    address, asked = server
+    monkeypatch.delenv("DATRANSNET_MIRROR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for _ in range(2):
+        assert obtain(f"{address}/list.txt").read_text() == "a\nb\n"
+    assert asked == ["/list.txt"]
+
+
+def test_an_address_that_does_not_answer_is_told(server, tmp_path, monkeypatch):
+    address, _ = server
+    monkeypatch.delenv("DATRANSNET_MIRROR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for url in (f"{address}/other.txt", "http://127.0.0.1:9/list.txt"):
+        with pytest.raises(DataError, match="cannot be downloaded"):
+            obtain(url)
+    assert not list((tmp_path / "cache").rglob("*.txt"))
