@@ -170,6 +170,7 @@ def main(study: Study) -> None:
     check_models(params)
     sweep = params.digestible | {"train": None, "ablate": None, "evaluate": None, "resources": None, "study": None}
     sweep["tune"] = {key: value for key, value in sweep["tune"].items() if key not in ("trials", "concurrent")}
+    sweep["recipe"] |= {"epochs": params.tune.epochs}
     identity = digest_of([sweep, manifest.digest, training_source(params.model.name)])
     tracker = Tracker.of(study, manifest.digest)
     parent = tracker.open_stage("tune", identity, params.digestible)

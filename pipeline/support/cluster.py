@@ -2,8 +2,8 @@
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from datransnet.errors import DATransNetError, ParameterError
 from pipeline.support.console import Progress, Row
@@ -62,23 +62,24 @@ def run_jobs(stage: str, jobs: Sequence[Job], resources: Resources) -> list[Reco
         DATransNetError: after all have ended, naming those that failed and why.
     """
     missing = [job for job in jobs if not _is_done(job)]
+    reasons: dict[str, str] = {}
     with Progress(stage, len(jobs)) as progress:
         try:
             if missing:
                 with ray_session(resources):
-                    _train(missing, jobs, resources, progress)
+                    reasons = _train(missing, jobs, resources, progress)
         finally:
             for job in jobs:
                 if (record := job.folder.settle("interrupted")) is not None:
                     job.send(record)
         records = [job.folder.read() for job in jobs]
         progress.finish([row_of(job, record) for job, record in zip(jobs, records, strict=True)])
-    report_failures(stage, jobs)
+    report_failures(stage, jobs, reasons)
     return [record for record in records if record is not None]
 
 
-def report_failures(stage: str, jobs: Sequence[Job]) -> None:
-    """Raise if a job did not end well.
+def report_failures(stage: str, jobs: Sequence[Job], reasons: Mapping[str, str] | None = None) -> None:
+    """Raise if a job did not end well; ``reasons`` are those that its record could not hold, by key.
 
     Raises:
         DATransNetError: naming each failed run, and why.
@@ -87,7 +88,8 @@ def report_failures(stage: str, jobs: Sequence[Job]) -> None:
     for job in jobs:
         record = job.folder.read()
         if record is None or record.status not in ("done", "pruned"):
-            reason = (record.reason or record.status) if record else "never started"
+            known = (record.reason or record.status) if record else "never started"
+            reason = (reasons or {}).get(job.run.key, known)
             failed.append(f"  {job.name} (runs/{job.run.key}): {reason}")
     if failed:
         raise DATransNetError(
@@ -101,20 +103,25 @@ def _is_done(job: Job) -> bool:
     return record is not None and record.status == "done"
 
 
-def _train(missing: Sequence[Job], jobs: Sequence[Job], resources: Resources, progress: Progress) -> None:
-    """One Ray task a run; the driver watches their records."""
+def _train(missing: Sequence[Job], jobs: Sequence[Job], resources: Resources, progress: Progress) -> dict[str, str]:
+    """One Ray task a run; the driver watches their records. Returns why tasks failed, by the run's key."""
     import ray
-    from ray.exceptions import RayError
+    from ray.exceptions import RayError, RayTaskError
 
     @ray.remote(num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=2)
     def train(job: Job) -> None:
         for _ in execute(job):
             pass
 
-    pending = [train.remote(job) for job in missing]
+    started = {train.remote(job): job.run.key for job in missing}
+    pending, reasons = list(started), {}
     while pending:
         ended, pending = ray.wait(pending, num_returns=1, timeout=POLL_SECONDS)
         for reference in ended:
-            with suppress(RayError):  # the record holds the reason; a worker that died left it "running"
+            try:
                 ray.get(reference)
+            except RayError as error:
+                cause = error.cause if isinstance(error, RayTaskError) else error
+                reasons[started[reference]] = str(cause).split("\n")[0]
         progress.update([row_of(job, job.folder.read()) for job in jobs])
+    return reasons

@@ -21,6 +21,7 @@ def tiny_params() -> dict[str, Any]:
     return {
         "study": "tiny",
         "seed": 7,
+        "protocol": "holdout",
         "data": {
             "dataset": "Synthetic",
             "split": "generated",
