@@ -70,13 +70,15 @@ def main(study: Study) -> None:
 def _metrics(evaluation: dict[str, Any]) -> dict[str, Any]:
     """Means over seeds, for `dvc metrics`: convention → metric → value."""
     full = [run for run in evaluation["runs"] if run["variant"] == "full"]
-    metrics: dict[str, Any] = {
-        convention: {
-            name: round(float(np.mean([run["scores"][convention][name] for run in full])), 6) for name in COLUMNS
-        }
+
+    def mean(values: list[float]) -> float:
+        return float(f"{np.mean(values):.6g}")  # significant digits: Fa is a few millionths
+
+    metrics = {
+        convention: {name: mean([run["scores"][convention][name] for run in full]) for name in COLUMNS}
         for convention in full[0]["scores"]
     }
-    metrics["auc"] = {name: round(float(np.mean([run["areas"][name] for run in full])), 6) for name in full[0]["areas"]}
+    metrics["auc"] = {name: mean([run["areas"][name] for run in full]) for name in full[0]["areas"]}
     return metrics
 
 

@@ -45,7 +45,7 @@ class Table:
     def write(self, folder: Path) -> None:
         """Write ``<name>.csv`` (numbers), ``.md`` and ``.tex`` (cells)."""
         folder.mkdir(parents=True, exist_ok=True)
-        pd.DataFrame(self.values).to_csv(folder / f"{self.name}.csv", index=False, float_format="%.6f")
+        pd.DataFrame(self.values).to_csv(folder / f"{self.name}.csv", index=False, float_format="%.6g")
         text = self.frame.to_markdown(index=False, disable_numparse=True)
         (folder / f"{self.name}.md").write_text(f"{self.title}\n\n{text}\n\n{self.note}\n")
         latex = self.frame.style.hide(axis="index").format(escape="latex")

@@ -152,7 +152,7 @@ def test_tables_say_the_same_in_every_format(tmp_path):
         cell = row["IoU (%)"]
         assert cell in (tmp_path / "ablation.md").read_text()
         assert cell.replace("±", r"$\pm$") in (tmp_path / "ablation.tex").read_text()
-    assert f"{table.values[0]['iou']:.6f}" in (tmp_path / "ablation.csv").read_text()
+    assert f"{table.values[0]['iou']:.6g}" in (tmp_path / "ablation.csv").read_text()
     assert r"plain\_\%" in (tmp_path / "ablation.tex").read_text()
     assert "a\\_1" in (tmp_path / "ablation.tex").read_text()
 
