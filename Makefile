@@ -40,7 +40,7 @@ ui: $(VENV)/.ready ## compare runs in the MLflow UI on http://127.0.0.1:5000 (PO
 
 lock: ## write requirements.txt anew from pyproject.toml
 	rm -rf .lock && $(PYTHON) -m venv .lock
-	.lock/bin/pip install --quiet '.[study,dev]' 'setuptools>=77'
+	.lock/bin/pip install --quiet '.[study,export,dev]' 'setuptools>=77'
 	.lock/bin/pip freeze --all --exclude datransnet --exclude pip | sed 's/+cpu//' > requirements.txt
 	rm -rf .lock build
 

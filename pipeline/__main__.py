@@ -27,11 +27,13 @@ Debug = Annotated[bool, typer.Option("--debug", help="Print the traceback of an 
 
 
 def _run(module: str, debug: bool, function: str = "main", **options: object) -> None:
-    from pipeline.support.command import run_command
+    from datransnet.exits import run_command
 
     def command() -> None:
+        from pipeline.support.parent import end_with_parent
         from pipeline.support.paths import Study
 
+        end_with_parent()
         getattr(import_module(module), function)(Study.here(), **options)
 
     raise typer.Exit(run_command(command, debug))

@@ -11,6 +11,8 @@ from datransnet.data.catalogue import SYNTHETIC
 from datransnet.data.splits import split
 from datransnet.data.synthetic import generate
 
+torch.set_num_threads(1)  # tiny tensors: threads would only wait for each other
+
 ROOT = Path(__file__).parents[1]
 OUTSIDE = Path(os.environ.get("DATRANSNET_SHARED", ROOT.parent / "shared"))
 

@@ -39,6 +39,10 @@ ALLOWED = {
     "metrics": {"errors", "registry"},
     "data": {"errors", "registry", "atomic", "seeding", "metrics"},
     "engine": {"errors", "registry", "atomic", "seeding", "metrics", "losses", "data", "models.registry"},
+    "exits": {"errors"},
+    "weights": {"errors", "atomic", "engine", "models"},
+    "commands": {"errors", "registry", "atomic", "seeding", "metrics", "data", "engine", "models", "weights"},
+    "__main__": {"exits", "engine", "commands", "weights"},
     "": {"models"},
 }
 

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from datransnet.data.dataset import Images
 from datransnet.data.images import Luminance, Truth
+from datransnet.data.paste import Target, paste
+from datransnet.data.presentation import Presentation
 
 
 def crop(
@@ -56,36 +58,43 @@ def symmetric(pair: tuple[Tensor, Tensor], rng: np.random.Generator) -> tuple[Te
     return (image.flip(2), mask.flip(2)) if flip else (image, mask)
 
 
+def varied(image: Tensor, intensity: float, rng: np.random.Generator) -> Tensor:
+    """An image in [0, 1] with random contrast about its mean and random brightness, clipped to [0, 1]."""
+    contrast = (1 + intensity) ** rng.uniform(-1, 1)
+    mean = image.mean()
+    brightness = rng.uniform(-1, 1) * intensity / 4
+    return torch.clamp((image - mean) * contrast + mean + brightness, 0, 1)
+
+
+def present(
+    image: Luminance, mask: Truth, targets: list[Target], how: Presentation, rng: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    """One training image and its mask, 1×S×S each, of an image of any size."""
+    if how.view == "crop":
+        window = round(how.size * how.zoom ** rng.uniform(-1, 1)) if how.zoom > 1 else how.size
+        image, mask = crop(image, mask, window, how.target_share, rng)
+    if targets and how.paste and rng.random() < how.paste:
+        image, mask = paste(image, mask, targets, rng)
+    pair = to_input(image), to_input(mask.astype(np.uint8) * np.uint8(255))
+    if image.shape != (how.size, how.size):
+        pair = resize_image(pair[0][None], how.size, how.size)[0], resize_mask(pair[1][None], how.size, how.size)[0]
+    if how.intensity:
+        pair = varied(pair[0], how.intensity, rng), pair[1]
+    return symmetric(pair, rng) if how.augment else pair
+
+
 def batches(
-    data: Images,
-    rng: np.random.Generator,
-    *,
-    batch_size: int,
-    view: str,
-    size: int,
-    target_share: float,
-    zoom: float,
-    augment: bool,
+    data: Images, targets: list[Target], how: Presentation, rng: np.random.Generator
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """One epoch of (images B×1×S×S in [0, 1], masks B×1×S×S in {0, 1}), in random order, the last batch smaller.
 
-    ``view="resize"`` shows whole images resized to S (the paper), ``"crop"`` windows of S at the image's own scale, or
-    at a random one between 1/zoom and zoom. A last batch of one is left out: batch norm has nothing to estimate there.
+    A last batch of one is left out: batch norm has nothing to estimate there.
     """
     order = rng.permutation(len(data))
-    for start in range(0, len(order), batch_size):
-        chosen = order[start : start + batch_size]
+    for start in range(0, len(order), how.batch_size):
+        chosen = order[start : start + how.batch_size]
         if len(chosen) == 1 and len(order) > 1:
             return
-        pairs = []
-        for index in chosen:
-            image, mask = data.images[index], data.masks[index]
-            if view == "crop":
-                window = round(size * zoom ** rng.uniform(-1, 1)) if zoom > 1 else size
-                image, mask = crop(image, mask, window, target_share, rng)
-            pair = to_input(image), to_input(mask.astype(np.uint8) * np.uint8(255))
-            if image.shape != (size, size):
-                pair = resize_image(pair[0][None], size, size)[0], resize_mask(pair[1][None], size, size)[0]
-            pairs.append(symmetric(pair, rng) if augment else pair)
+        pairs = [present(data.images[index], data.masks[index], targets, how, rng) for index in chosen]
         images, masks = zip(*pairs, strict=True)
         yield torch.stack(images), torch.stack(masks)

@@ -1,21 +1,23 @@
 """The training loop, as a generator: it yields one dict of metrics an epoch and knows nobody who listens.
 
-Resuming equals not stopping, bit for bit on a CPU: the order of images, crops and flips of an epoch comes from a seed
-of that epoch, the learning rate from the progress alone, so the network and the optimiser are all the state there is.
+Resuming equals not stopping, bit for bit on a CPU: whatever is random in an epoch comes from a seed of that epoch, the
+learning rate from the progress alone, so weights, their average and the optimiser are all the state there is.
 """
 
 import copy
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from datransnet.data.dataset import Images
+from datransnet.data.paste import Target, lift_targets
 from datransnet.data.transforms import batches
 from datransnet.engine.checkpoint import load_checkpoint, save_checkpoint
 from datransnet.engine.predict import score_images
@@ -35,9 +37,107 @@ best_iou and best_epoch so far."""
 class Best:
     """The epoch with the highest validation IoU, the earliest of equals."""
 
-    iou: float
-    epoch: int
-    weights: dict[str, torch.Tensor]
+    iou: float = -1.0
+    epoch: int = 0
+    weights: dict[str, torch.Tensor] = field(default_factory=dict)
+
+
+class _Training:
+    """What a training consists of, and how it is kept in a checkpoint."""
+
+    def __init__(self, model: Network, recipe: Recipe, device: str) -> None:
+        self.model, self.recipe, self.device = model.to(device), recipe, device
+        self.optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
+        self.average: AveragedModel | None = None
+        if recipe.ema:
+            decay = get_ema_multi_avg_fn(recipe.ema)
+            self.average = AveragedModel(model, multi_avg_fn=decay, use_buffers=True)
+        self.best, self.history = Best(), list[Epoch]()
+
+    @property
+    def judged(self) -> Network:
+        """The network that is validated and kept: the average of the weights where there is one."""
+        if self.average is None:
+            return self.model
+        module = self.average.module
+        assert isinstance(module, Network)
+        return module
+
+    def load(self, path: Path) -> None:
+        """Go on from a checkpoint, if there is one."""
+        if state := load_checkpoint(path):
+            self.model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.best, self.history = Best(**state["best"]), state["history"]
+            if self.average is not None:
+                self.average.load_state_dict(state["average"])
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint; see `datransnet.engine.checkpoint`."""
+        state: dict[str, Any] = {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "best": vars(self.best),
+            "history": self.history,
+        }
+        if self.average is not None:
+            state["average"] = self.average.state_dict()
+        save_checkpoint(path, state)
+
+    def step(self) -> None:
+        """Move the weights along the gradients added up since the last step."""
+        if self.recipe.clip:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.average is not None:
+            self.average.update_parameters(self.model)
+
+    def epoch(self, train: Images, targets: list[Target], seed: int, number: int) -> dict[str, float]:
+        """One pass over the training part; mean loss over its images and the last learning rate."""
+        recipe = self.recipe
+        self.model.train()
+        torch.manual_seed(derive_seed(seed, "step", number))  # for networks with dropout and the like
+        rng = np.random.default_rng(derive_seed(seed, "order", number))
+        steps = math.ceil(len(train) / recipe.batch_size)
+        total, seen, rate, pending = 0.0, 0, recipe.lr, 0
+        for step, (images, masks) in enumerate(batches(train, targets, recipe, rng)):
+            rate = learning_rate(recipe, ((number - 1) * steps + step + 1) / (recipe.epochs * steps + 1))
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+            with torch.autocast(self.device.partition(":")[0], torch.bfloat16, enabled=recipe.precision == "bf16"):
+                logits = self.model(images.to(self.device))
+            loss = LOSSES[recipe.loss](logits.float(), masks.to(self.device))
+            value = loss.item()
+            if not math.isfinite(value):
+                raise TrainingError(
+                    f"The loss is {value} at step {step + 1} of epoch {number}; the state before this epoch is kept. "
+                    "Try a lower lr, or clip."
+                )
+            (loss / recipe.accumulate).backward()
+            pending += 1
+            if pending == recipe.accumulate:
+                self.step()
+                pending = 0
+            total, seen = total + value * len(images), seen + len(images)
+        if pending:
+            self.step()
+        return {"loss": total / seen, "lr": rate}
+
+    def validate(self, validation: Images, number: int) -> dict[str, float]:
+        """Metrics on the validation part; remembers the weights if they are the best so far."""
+        found = score_images(self.judged, validation, self.recipe, self.device)
+        if found.iou > self.best.iou:
+            self.best = Best(found.iou, number, copy.deepcopy(self.judged.state_dict()))
+        return {"val_iou": found.iou, "val_niou": found.niou, "val_pd": found.pd, "val_fa": found.fa}
+
+
+def finished(recipe: Recipe, history: list[Epoch]) -> bool:
+    """Whether a training with this history has nothing left to do: all epochs, or ``patience`` looks without gain."""
+    if not history:
+        return False
+    looks = sum("val_iou" in metrics and metrics["epoch"] > history[-1]["best_epoch"] for metrics in history)
+    return history[-1]["epoch"] >= recipe.epochs or 0 < recipe.patience <= looks
 
 
 def fit(
@@ -69,74 +169,22 @@ def fit(
         TrainingError: if the loss is not finite; the last checkpoint is that of the epoch before.
         DataError: if the checkpoint is damaged.
     """
-    model.to(device)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
-    best = Best(-1.0, 0, {})
-    history: list[Epoch] = []
-    if checkpoint and (state := load_checkpoint(checkpoint)):
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        best, history = Best(**state["best"]), state["history"]
-        yield from (dict(metrics) for metrics in history)
-    for epoch in range(len(history) + 1, recipe.epochs + 1):
+    training = _Training(model, recipe, device)
+    if checkpoint:
+        training.load(checkpoint)
+    yield from (dict(metrics) for metrics in training.history)
+    targets = lift_targets(train.images, train.masks) if recipe.paste else []
+    while not finished(recipe, training.history):
+        epoch = len(training.history) + 1
         started = time.perf_counter()
-        metrics: Epoch = {"epoch": epoch, **_train_epoch(model, optimizer, train, recipe, seed, epoch, device)}
+        metrics: Epoch = {"epoch": epoch, **training.epoch(train, targets, seed, epoch)}
         if epoch % recipe.validate_every == 0 or epoch == recipe.epochs:
-            found = score_images(model, validation, recipe, device)
-            metrics |= {"val_iou": found.iou, "val_niou": found.niou, "val_pd": found.pd, "val_fa": found.fa}
-            if found.iou > best.iou:
-                best = Best(found.iou, epoch, copy.deepcopy(model.state_dict()))
+            metrics |= training.validate(validation, epoch)
+        best = training.best
         metrics |= {"best_iou": max(best.iou, 0.0), "best_epoch": best.epoch, "seconds": time.perf_counter() - started}
-        history.append(metrics)
+        training.history.append(metrics)
         if checkpoint:
-            save_checkpoint(checkpoint, _state(model, optimizer, best, history))
+            training.save(checkpoint)
         yield dict(metrics)
-    if best.weights:
-        model.load_state_dict(best.weights)
-
-
-def _train_epoch(
-    model: Network,
-    optimizer: torch.optim.Optimizer,
-    train: Images,
-    recipe: Recipe,
-    seed: int,
-    epoch: int,
-    device: str,
-) -> dict[str, float]:
-    """One pass over the training part; mean loss over its images and the last learning rate."""
-    model.train()
-    loss_function = LOSSES[recipe.loss]
-    rng = np.random.default_rng(derive_seed(seed, "order", epoch))
-    steps = math.ceil(len(train) / recipe.batch_size)
-    total, seen, rate = 0.0, 0, recipe.lr
-    epoch_batches = batches(
-        train,
-        rng,
-        batch_size=recipe.batch_size,
-        view=recipe.view,
-        size=recipe.size,
-        target_share=recipe.target_share,
-        zoom=recipe.zoom,
-        augment=recipe.augment,
-    )
-    for step, (images, masks) in enumerate(epoch_batches):
-        rate = learning_rate(recipe, ((epoch - 1) * steps + step + 1) / (recipe.epochs * steps + 1))
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        loss = loss_function(model(images.to(device)), masks.to(device))
-        value = loss.item()
-        if not math.isfinite(value):
-            raise TrainingError(
-                f"The loss is {value} at step {step + 1} of epoch {epoch}; the state before this epoch is kept. "
-                "Try a lower lr."
-            )
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        total, seen = total + value * len(images), seen + len(images)
-    return {"loss": total / seen, "lr": rate}
-
-
-def _state(model: Network, optimizer: torch.optim.Optimizer, best: Best, history: list[Epoch]) -> dict[str, Any]:
-    return {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "best": vars(best), "history": history}
+    if training.best.weights:
+        model.load_state_dict(training.best.weights)

@@ -5,8 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor, nn
 
 from datransnet.data.dataset import Images
+from datransnet.data.images import Luminance
 from datransnet.data.transforms import resize_image, to_input
 from datransnet.engine.recipe import Recipe
 from datransnet.metrics.score import Score, score
@@ -14,23 +16,73 @@ from datransnet.models.registry import Network
 
 ScoreMap = npt.NDArray[np.float32]
 
+TILE = 1024
+"""Images with a longer side are predicted in tiles of this many pixels."""
+OVERLAP = 256
+"""Pixels that neighbouring tiles share."""
+
+
+def _starts(length: int, tile: int, overlap: int) -> list[int]:
+    """Where tiles begin that cover a length and overlap by at least ``overlap``, evenly spaced.
+
+    >>> _starts(100, 128, 32), _starts(2000, 1024, 256)
+    ([0], [0, 488, 976])
+    """
+    if length <= tile:
+        return [0]
+    number = 1 + -(-(length - tile) // (tile - overlap))
+    return [round(index * (length - tile) / (number - 1)) for index in range(number)]
+
+
+def _taper(length: int, overlap: int) -> Tensor:
+    """Weights of a tile's pixels along one axis: rising linearly over the overlap at both ends, 1 between."""
+    rising = (torch.arange(length) + 0.5) / overlap
+    return torch.minimum(rising, rising.flip(0)).clamp(max=1)
+
+
+def tiled(model: nn.Module, image: Tensor, tile: int = TILE, overlap: int = OVERLAP) -> Tensor:
+    """Logits of B×1×H×W of any size, predicted in tiles where a side is longer than ``tile``.
+
+    In an overlap the tiles' logits are averaged with weights that fall to zero at a tile's edge, so there is no seam.
+    A network that sees its whole input at once, as attention does, sees a tile here.
+    """
+    height, width = image.shape[-2:]
+    if max(height, width) <= tile:
+        whole: Tensor = model(image)
+        return whole
+    total, weight = torch.zeros_like(image), torch.zeros_like(image)
+    for top in _starts(height, tile, overlap):
+        for left in _starts(width, tile, overlap):
+            part = image[..., top : top + tile, left : left + tile]
+            rows, columns = (_taper(length, overlap).to(image) for length in part.shape[-2:])
+            share = rows[:, None] * columns
+            total[..., top : top + tile, left : left + tile] += share * model(part)
+            weight[..., top : top + tile, left : left + tile] += share
+    return total / weight
+
 
 @torch.inference_mode()
-def predict(model: Network, data: Images, recipe: Recipe, device: str = "cpu") -> Iterator[ScoreMap]:
-    """Scores in [0, 1] of every image at its own size, H×W.
+def predict_image(model: Network, image: Luminance, recipe: Recipe, device: str = "cpu") -> ScoreMap:
+    """Scores in [0, 1] of an image H×W at its own size; the network is in evaluation mode, on ``device``.
 
     Under ``view="resize"`` the network sees the image at the recipe's size and its scores are resized back; under
-    ``"crop"`` it sees the image whole.
+    ``"crop"`` it sees the image whole, or in tiles (`tiled`).
     """
+    batch = to_input(image).unsqueeze(0).to(device)
+    if recipe.view == "resize":
+        scores = model(resize_image(batch, recipe.size, recipe.size)).float().sigmoid()
+        scores = resize_image(scores, *image.shape)
+    else:
+        scores = tiled(model, batch).float().sigmoid()
+    found: ScoreMap = scores[0, 0].clamp(0, 1).cpu().numpy()
+    return found
+
+
+def predict(model: Network, data: Images, recipe: Recipe, device: str = "cpu") -> Iterator[ScoreMap]:
+    """Scores of every image, see `predict_image`."""
     model.to(device).eval()
     for image in data.images:
-        batch = to_input(image).unsqueeze(0).to(device)
-        if recipe.view == "resize":
-            batch = resize_image(batch, recipe.size, recipe.size)
-        scores = model(batch).float().sigmoid()
-        if recipe.view == "resize":
-            scores = resize_image(scores, *image.shape)
-        yield scores[0, 0].clamp(0, 1).cpu().numpy()
+        yield predict_image(model, image, recipe, device)
 
 
 def score_images(model: Network, data: Images, recipe: Recipe, device: str = "cpu") -> Score:

@@ -8,10 +8,13 @@ distance ``d`` (reflect padding, row-major, centre left out) and the pixel itsel
   ``IN`` an instance norm of the head's score map and ``area`` the pixel count at the size the network was built for;
 * out ``= ReLU(BN(W (A V)))``.
 
-Two exact rewrites keep the 8C-channel tensor and the values from ever existing:
+Keys and values are linear in the nine pixels of a neighbourhood, so neither they nor the 8C differences need to exist:
 
-* a 1×1 convolution of differences *is* one dilated 3×3 convolution of ``x`` (`neighbour_kernel`);
-* ``A V`` is linear in the neighbourhood too, so it is a 3×3 convolution whose kernel ``A W_v`` differs per sample.
+* values are used as ``A V`` only, which is a 3×3 convolution whose kernel ``A W_v`` differs per sample; the output's
+  1×1 convolution joins that kernel where it makes it no larger;
+* keys are used as ``Q Kᵀ`` and by their norms only, which follow from the local autocorrelation of ``x`` (see
+  `datransnet.layers.neighbourhood`). Where that would cost more multiply-adds (`_moments_pay`), keys are formed, by one
+  dilated convolution.
 
 Parity with released checkpoints:
 
@@ -26,6 +29,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from datransnet.errors import ParameterError
+from datransnet.layers.neighbourhood import maps, neighbourhood_conv, neighbourhood_moments
 
 NEIGHBOURS = 8
 GRADIENTS = ("difference", "plain")
@@ -80,33 +84,68 @@ class DynamicAttentionTransformer(nn.Module):
         self.values = nn.ModuleList(nn.Conv2d(NEIGHBOURS * channels, keys, 1, bias=False) for _ in dilations)
         self.out = nn.Sequential(nn.Conv2d(d_tra, channels, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU())
 
-    def attention(self, x: Tensor, padded: list[Tensor]) -> list[Tensor]:
-        """Attention of the queries on each dilation's keys: n tensors B×n×h×(8h/n)."""
-        interleaved = torch.stack(_weights(self.queries), dim=1).flatten(0, 1)
-        q = F.conv2d(x, interleaved).flatten(2).unflatten(1, (self.heads, -1))
-        products, norms = [], []
-        for weight, dilation, source in zip(_weights(self.keys), self.dilations, padded, strict=True):
-            kernel = neighbour_kernel(weight.flatten(1), self.gradient)
-            k = F.conv2d(source, kernel, dilation=dilation).flatten(2).unflatten(1, (self.heads, -1))
-            products.append(q @ k.transpose(-1, -2))
-            norms.append(torch.linalg.vector_norm(k, dim=-1))
-        eps = 1e-12
-        q_norm = torch.linalg.vector_norm(q, dim=-1).clamp_min(eps).unsqueeze(-1)
-        k_norm = torch.cat(norms, dim=-1).clamp_min(eps).unsqueeze(-2)
-        scores = torch.cat(products, dim=-1) / (q_norm * k_norm) / self.area**0.5
+    def attention(self, x: Tensor) -> list[Tensor]:
+        """Attention of the queries on each dilation's keys, in float32 or wider: n tensors B×n×h×(8h/n)."""
+        queries = torch.stack(_weights(self.queries), dim=1).flatten(0, 1).to(x.dtype)
+        products, squares = [], []
+        query_squares = x.new_empty(0)
+        for weight, d in zip(_weights(self.keys), self.dilations, strict=True):
+            keys = neighbour_kernel(weight.flatten(1), self.gradient).to(x.dtype)
+            if not torch.compiler.is_exporting() and _moments_pay(len(keys), x, d):
+                q, k = maps(F.pad(queries, (1, 1, 1, 1))), maps(keys)
+                moments = neighbourhood_moments(x, d)
+                products.append(moments.inner(q, k))
+                squares.append(moments.squares(k))
+                query_squares = moments.squares(q)
+            else:
+                q = F.conv2d(x, queries).flatten(2)
+                k = F.conv2d(F.pad(x, (d, d, d, d), mode="reflect"), keys, dilation=d).flatten(2)
+                products.append(q @ k.transpose(1, 2))
+                squares.append((k * k).sum(-1))
+                query_squares = (q * q).sum(-1)
+        key_squares = torch.cat([square.unflatten(1, (self.heads, 1, -1)) for square in squares], dim=-1)
+        norms = [s.clamp_min(1e-24).sqrt() for s in (query_squares.unflatten(1, (self.heads, -1, 1)), key_squares)]
+        scores = torch.cat([self._own(product) for product in products], dim=-1) / (norms[0] * norms[1])
+        scores = scores / self.area**0.5
         weights = F.instance_norm(scores, eps=1e-5).softmax(dim=-1)
         return list(weights.split(weights.shape[-1] // self.heads, dim=-1))
 
+    def _own(self, product: Tensor) -> Tensor:
+        """Of the products of all queries and keys, those within a head: B×nh×8h → B×n×h×8h/n."""
+        blocks = product.unflatten(2, (self.heads, -1)).unflatten(1, (self.heads, -1))
+        own: Tensor = blocks.diagonal(dim1=1, dim2=3).permute(0, 3, 1, 2)
+        return own
+
     def forward(self, x: Tensor) -> Tensor:
         """B×C×H×W → B×C×H×W."""
-        batch, _, height, width = x.shape
-        padded = [F.pad(x, (d, d, d, d), mode="reflect") for d in self.dilations]
+        projection, norm, activation = self.out
+        assert isinstance(projection, nn.Conv2d)
+        mixing = projection.weight.flatten(1)
+        # Kernels of a sample's own cannot be exported for a batch of any size: there the values are formed.
+        formed = torch.compiler.is_exporting()
+        fold = not formed and mixing.shape[0] <= mixing.shape[1]
         attended = []
-        values = _weights(self.values)
-        for index, weights in enumerate(self.attention(x, padded)):
-            projection = values[index].flatten(1).unflatten(0, (self.heads, -1))
-            kernel = neighbour_kernel(weights @ projection, self.gradient).flatten(0, 2)
-            source = padded[index].flatten(0, 1).unsqueeze(0)
-            attended.append(F.conv2d(source, kernel, dilation=self.dilations[index], groups=batch))
-        out: Tensor = self.out(sum(attended[1:], attended[0]).view(batch, -1, height, width))
+        with torch.autocast(x.device.type, enabled=False):
+            attention = self.attention(x.to(torch.promote_types(x.dtype, torch.float32)))
+        for weight, values, d in zip(attention, _weights(self.values), self.dilations, strict=True):
+            if formed:
+                kernel = neighbour_kernel(values.flatten(1), self.gradient)
+                v = F.conv2d(F.pad(x, (d, d, d, d), mode="reflect"), kernel, dilation=d)
+                each = v.flatten(2).unflatten(1, (self.heads, -1))
+                attended.append((weight @ each).flatten(1, 2).unflatten(2, x.shape[2:]))
+                continue
+            kernel = (weight.to(values.dtype) @ values.flatten(1).unflatten(0, (self.heads, -1))).flatten(1, 2)
+            kernel = neighbour_kernel(mixing @ kernel if fold else kernel, self.gradient)
+            attended.append(neighbourhood_conv(x, kernel, d))
+        total = sum(attended[1:], attended[0])
+        out: Tensor = activation(norm(total if fold else projection(total)))
         return out
+
+
+def _moments_pay(keys: int, x: Tensor, d: int) -> bool:
+    """Whether the autocorrelation takes fewer multiply-adds than forming the keys, forward and backward together."""
+    channels, height, width = x.shape[1:]
+    if min(height, width) <= 2 * d:
+        return False
+    area = height * width
+    return 45 * channels**2 * area + 3 * keys * (9 * channels) ** 2 < 27 * channels * keys * area

@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 
 from datransnet.atomic import atomic_path, remove_partials
 from datransnet.data.dataset import Images, load_part
-from datransnet.engine.fit import Epoch, fit
+from datransnet.engine.fit import Epoch, finished, fit
 from datransnet.errors import DATransNetError
 from datransnet.models import Network, create_model
 from datransnet.seeding import derive_seed
@@ -112,7 +112,7 @@ def execute(job: Job) -> Iterator[Epoch]:
                 record = replace(record, history=[*record.history, metrics])
                 folder.write(record)
                 job.send(record)
-                if metrics["epoch"] < job.run.recipe.epochs:
+                if not finished(job.run.recipe, record.history):
                     yield metrics
             with atomic_path(folder.weights) as partial:
                 save_file({name: value.cpu().contiguous() for name, value in model.state_dict().items()}, partial)

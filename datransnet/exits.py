@@ -2,36 +2,18 @@
 
 import errno
 import logging
-import os
 import signal
 import sys
-import threading
-import time
 import traceback
 from collections.abc import Callable
 
 from datransnet.errors import DATransNetError
 
 
-def end_with_parent() -> None:
-    """Interrupt this process when the ``dvc`` that started it is gone: a killed dvc leaves its stage running."""
-    if "DVC_STAGE" not in os.environ:
-        return
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
 def run_command(command: Callable[[], None], debug: bool) -> int:
     """Run a command and return its exit code: 0 done, 1 failed, 2 parameters, 3 data, 130 interrupted."""
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's polite end is an interruption
-    end_with_parent()
     try:
         command()
     except KeyboardInterrupt:

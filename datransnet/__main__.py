@@ -1,0 +1,179 @@
+"""``python -m datransnet``: train, score, run, export and look at a network, with PyTorch alone."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+import typer
+
+from datransnet.engine.recipe import Recipe
+
+app = typer.Typer(
+    help="Train, score, run, export and look at networks for infrared small targets.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Weights = Annotated[Path, typer.Option(help="models/best of a study, the OUT of fit, or a published .pth.tar.")]
+Device = Annotated[str, typer.Option(help="Where to compute: cpu, cuda, cuda:1 …")]
+Size = Annotated[int, typer.Option(min=32, help="Size that a published .pth.tar was trained at.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Print the traceback of an error.")]
+
+
+def _option(hint: Any) -> Any:
+    """A hyperparameter's type with its bounds, as an option of a command."""
+    kind, *bounds = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+    limits = {}
+    for bound in bounds:
+        for name, key in (("ge", "min"), ("gt", "min"), ("le", "max"), ("lt", "max")):
+            if hasattr(bound, name):
+                limits[key] = getattr(bound, name)
+    excluded = {getattr(bound, name) for bound in bounds for name in ("gt", "lt") if hasattr(bound, name)}
+
+    def check(value: Any) -> Any:
+        if value in excluded:
+            raise typer.BadParameter(f"{value} itself is out of range.")
+        return value
+
+    return Annotated[kind, typer.Option(callback=check, **limits)]
+
+
+def _with_recipe(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command that takes ``**recipe`` one option for each hyperparameter, with its bounds and default."""
+    hints = get_type_hints(Recipe, include_extras=True)
+    kept = [p for p in inspect.signature(command).parameters.values() if p.kind is not p.VAR_KEYWORD]
+    added = [
+        inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=_option(hints[f.name]))
+        for f in fields(Recipe)
+    ]
+    command.__signature__ = inspect.Signature([*kept, *added])  # type: ignore[attr-defined]
+    command.__annotations__ |= {parameter.name: parameter.annotation for parameter in added}
+    return command
+
+
+def _run(command: Callable[[], None], debug: bool) -> None:
+    from datransnet.exits import run_command
+
+    raise typer.Exit(run_command(command, debug))
+
+
+@app.command()
+@_with_recipe
+def fit(
+    data: Annotated[Path, typer.Argument(help="Folder with images/ and masks/, or one that the split stage wrote.")],
+    out: Annotated[Path, typer.Option(help="Folder for weights, card, history and checkpoint.")],
+    model: Annotated[str, typer.Option(help="Name of the network.")] = "datransnet",
+    argument: Annotated[
+        list[str] | None, typer.Option("--argument", "-a", help="Of the network, as name=value: -a width=8.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of initial weights, order and augmentation.")] = 42,
+    share: Annotated[
+        float, typer.Option(min=0.05, max=0.5, help="Of the images that validate, without a split.")
+    ] = 0.2,
+    device: Device = "cpu",
+    debug: Debug = False,
+    **recipe: Any,
+) -> None:
+    """Train a network; datransnet/engine/recipe.py explains the hyperparameters.
+
+    The same command goes on where it was stopped.
+    """
+
+    def command() -> None:
+        from datransnet.commands import fit_command
+
+        fit_command(data, out, model, argument or [], Recipe(**recipe), seed, share, device)
+
+    _run(command, debug)
+
+
+@app.command()
+def evaluate(
+    data: Annotated[Path, typer.Argument(help="Folder with images/ and masks/, or one that the split stage wrote.")],
+    weights: Weights,
+    part: Annotated[str, typer.Option(help="Of a split dataset: train, val or test.")] = "test",
+    convention: Annotated[
+        str, typer.Option(help="Metric definition (datransnet/metrics/conventions.py).")
+    ] = "basicirstd",
+    threshold: Annotated[float, typer.Option(min=0, max=1, help="Scores above it are targets.")] = 0.5,
+    image_size: Size = 256,
+    device: Device = "cpu",
+    debug: Debug = False,
+) -> None:
+    """Score a network on images with masks; prints JSON."""
+
+    def command() -> None:
+        from datransnet.commands import evaluate_command
+
+        evaluate_command(data, weights, part, convention, threshold, image_size, device)
+
+    _run(command, debug)
+
+
+@app.command()
+def predict(
+    images: Annotated[list[Path], typer.Argument(help="Image files of any size.")],
+    weights: Weights,
+    out: Annotated[Path, typer.Option(help="Folder for score maps, overlays and detections.csv.")],
+    threshold: Annotated[float, typer.Option(min=0, max=1, help="Scores above it are targets.")] = 0.5,
+    image_size: Size = 256,
+    device: Device = "cpu",
+    debug: Debug = False,
+) -> None:
+    """Write score maps, overlays and a table of detections."""
+
+    def command() -> None:
+        from datransnet.commands import predict_command
+
+        predict_command(images, weights, out, threshold, image_size, device)
+
+    _run(command, debug)
+
+
+@app.command()
+def export(
+    weights: Weights,
+    out: Annotated[Path, typer.Option(help="The .onnx file to write.")],
+    height: Annotated[int, typer.Option(min=1, help="Of the images it will take.")] = 256,
+    width: Annotated[int, typer.Option(min=1, help="Of the images it will take.")] = 256,
+    image_size: Size = 256,
+    debug: Debug = False,
+) -> None:
+    """Write ONNX (any batch, one size) and compare its logits with PyTorch's."""
+
+    def command() -> None:
+        from datransnet.engine.export import export_onnx
+        from datransnet.weights import load_weights
+
+        difference = export_onnx(load_weights(weights, image_size)[0], out, height, width)
+        print(f"{out}: logits within {difference:.1e} of PyTorch's.")
+
+    _run(command, debug)
+
+
+@app.command()
+def info(
+    model: Annotated[str, typer.Option(help="Name of the network.")] = "datransnet",
+    argument: Annotated[
+        list[str] | None, typer.Option("--argument", "-a", help="Of the network, as name=value: -a width=8.")
+    ] = None,
+    height: Annotated[int, typer.Option(min=1, help="Of the image that operations are counted for.")] = 256,
+    width: Annotated[int, typer.Option(min=1, help="Of the image that operations are counted for.")] = 256,
+    debug: Debug = False,
+) -> None:
+    """Print a network's layers, live and dead parameters, operations and size."""
+
+    def command() -> None:
+        from datransnet.commands import info_command
+
+        info_command(model, argument or [], height, width)
+
+    _run(command, debug)
+
+
+if __name__ == "__main__":
+    app(prog_name="python -m datransnet")

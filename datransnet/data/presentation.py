@@ -1,0 +1,32 @@
+"""How images are shown to a network in training."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Le
+
+
+@dataclass(frozen=True)
+class Presentation:
+    """What decides the batches of an epoch, beside the images and a seed.
+
+    Attributes:
+        batch_size: images a step.
+        view: ``resize`` shows whole images at size², as the paper; ``crop`` shows windows at the image's own scale and
+            predicts whole images.
+        size: height and width of a training image, in pixels.
+        target_share: of windows that are placed on a target (``crop`` only).
+        zoom: windows are cut at a random scale between 1/zoom and zoom and resized; 1 is off (``crop`` only).
+        paste: share of training images that get one more target, copied from another image.
+        intensity: random contrast between 1/(1 + intensity) and 1 + intensity, and brightness up to ± intensity / 4.
+        augment: random flips and quarter turns.
+    """
+
+    batch_size: Annotated[int, Ge(1), Le(4096)] = 4
+    view: Literal["resize", "crop"] = "resize"
+    size: Annotated[int, Ge(32), Le(4096)] = 256
+    target_share: Annotated[float, Ge(0), Le(1)] = 0.0
+    zoom: Annotated[float, Ge(1), Le(4)] = 1.0
+    paste: Annotated[float, Ge(0), Le(1)] = 0.0
+    intensity: Annotated[float, Ge(0), Le(2)] = 0.0
+    augment: bool = False

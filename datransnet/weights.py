@@ -1,0 +1,63 @@
+"""Trained weights with their card: which network they belong to, and how it is shown images."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from datransnet.atomic import atomic_path
+from datransnet.engine.recipe import Recipe
+from datransnet.errors import DataError, ParameterError
+from datransnet.models import Network, create_model
+from datransnet.models.official import load_official
+
+WEIGHTS, CARD = "weights.safetensors", "card.json"
+
+
+def save_weights(folder: Path, model: Network, arguments: dict[str, object], recipe: Recipe, **card: object) -> None:
+    """Write ``folder/weights.safetensors`` and ``folder/card.json``.
+
+    Args:
+        folder: where to.
+        model: the trained network.
+        arguments: its name and keyword arguments, as `create_model` takes them.
+        recipe: how it was trained.
+        card: whatever else there is to say, as JSON.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_path(folder / WEIGHTS) as partial:
+        save_file({name: value.cpu().contiguous() for name, value in model.state_dict().items()}, partial)
+    with atomic_path(folder / CARD) as partial:
+        partial.write_text(json.dumps({"schema": 1, "model": arguments, "recipe": asdict(recipe), **card}, indent=1))
+
+
+def load_weights(path: Path, image_size: int = 256) -> tuple[Network, Recipe]:
+    """A network with its weights, in evaluation mode, and its recipe.
+
+    Args:
+        path: a folder that `save_weights` or a study wrote (``models/best``), the weights in it, or a published
+            ``.pth.tar`` of DATransNet.
+        image_size: what a published checkpoint was trained at; ours say so themselves.
+
+    Raises:
+        DataError: if there is nothing, or the weights do not fit their card.
+    """
+    if path.is_dir():
+        path = path / WEIGHTS
+    if not path.is_file():
+        raise DataError(f"There are no weights at {path}.")
+    if path.suffix != ".safetensors":
+        return load_official(path, image_size), Recipe(view="resize", size=image_size)
+    beside = path.with_name(CARD)
+    try:
+        card: dict[str, Any] = json.loads(beside.read_text())
+        model, recipe = create_model(**card["model"]), Recipe(**card["recipe"])
+        model.load_state_dict(load_file(path))
+    except FileNotFoundError:
+        raise DataError(f"{path} lies there without its card {beside}, which says what network it is.") from None
+    except (ValueError, KeyError, TypeError, RuntimeError, SafetensorError, ParameterError) as error:
+        raise DataError(f"{path} and its card do not fit this version: {error}") from error
+    return model.eval(), recipe

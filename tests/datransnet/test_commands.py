@@ -1,0 +1,162 @@
+"""``python -m datransnet`` as a user types it."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from datransnet import create_model, list_models
+from datransnet.__main__ import app
+from datransnet.engine.recipe import Recipe
+from datransnet.weights import load_weights, save_weights
+
+
+def run(*arguments) -> Result:
+    return CliRunner().invoke(app, [*map(str, arguments)])
+
+
+@pytest.fixture(scope="module")
+def trained(scenes, tmp_path_factory):
+    """What `fit` writes after two epochs."""
+    out = tmp_path_factory.mktemp("fit") / "out"
+    done = fit(scenes, out)
+    assert done.exit_code == 0, done.stderr
+    return out
+
+
+def fit(data, out, *more) -> Result:
+    recipe = ["--epochs", 2, "--view", "crop", "--size", 32, "--lr", "5e-3", "--target-share", 0.5]
+    return run("fit", data, "--out", out, "-a", "width=4", "-a", "image_size=32", *recipe, *more)
+
+
+def test_fit_says_each_epoch_and_leaves_weights(trained):
+    card = json.loads((trained / "card.json").read_text())
+    assert card["model"]["width"] == 4
+    assert card["recipe"]["epochs"] == 2
+    history = list(csv.DictReader((trained / "history.csv").open()))
+    assert [float(row["epoch"]) for row in history] == [1, 2]
+    model, recipe = load_weights(trained)
+    assert recipe.size == 32
+    assert not model.training
+
+
+def test_fit_again_changes_nothing_and_another_recipe_is_refused(scenes, trained):
+    before = (trained / "weights.safetensors").read_bytes()
+    again = fit(scenes, trained)
+    assert again.exit_code == 0, again.stderr
+    assert (trained / "weights.safetensors").read_bytes() == before
+    other = fit(scenes, trained, "--clip", 1)
+    assert other.exit_code == 2
+    assert "another recipe" in other.stderr
+
+
+def test_fit_takes_a_plain_folder(scenes, tmp_path):
+    done = fit(scenes / "trainval", tmp_path / "out", "--share", 0.25)
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.count("epoch ") >= 2
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (["--lr", "0"], 2, "out of range"),
+        (["--zoom", "9"], 2, "less than or equal to 4"),
+        (["-a", "widht=4"], 2, "widht"),
+        (["-a", "width"], 2, "name=value"),
+        (["--model", "datransent"], 2, "datransnet"),
+        (["--data-lost"], 2, "data-lost"),
+    ],
+)
+def test_wrong_arguments_of_fit(scenes, tmp_path, options, code, words):
+    done = fit(scenes, tmp_path / "out", *options)
+    assert done.exit_code == code
+    assert words in done.stderr
+    assert not (tmp_path / "out" / "weights.safetensors").exists()
+
+
+def test_the_process_exits_with_the_same_code():
+    done = subprocess.run([sys.executable, "-m", "datransnet", "info", "-a", "width=1"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "Error: width = 1 must be at least 4 and image_size = 256 at least 32.\n"
+
+
+def test_missing_data_is_3(trained, tmp_path):
+    assert fit(tmp_path / "nowhere", tmp_path / "out").exit_code == 3
+    assert run("evaluate", tmp_path / "nowhere", "--weights", trained).exit_code == 3
+    assert run("evaluate", tmp_path, "--weights", tmp_path / "nothing").exit_code == 3
+    (tmp_path / "x.png").write_bytes(b"half")
+    assert run("predict", tmp_path / "x.png", "--weights", trained, "--out", tmp_path / "p").exit_code == 3
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_evaluate_prints_metrics(scenes, trained, plain):
+    done = run("evaluate", scenes / "test" if plain else scenes, "--weights", trained, "--convention", "datransnet")
+    assert done.exit_code == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert 0 <= found["iou"] <= 1
+    assert found["convention"] == "datransnet"
+    assert found["n_images"] == len(list((scenes / "test" / "images").iterdir()))
+
+
+def test_predict_writes_scores_overlays_and_detections(scenes, trained, tmp_path):
+    images = sorted((scenes / "test" / "images").iterdir())[:2]
+    done = run("predict", *images, "--weights", trained, "--out", tmp_path, "--threshold", 0.3)
+    assert done.exit_code == 0, done.stderr
+    rows = list(csv.DictReader((tmp_path / "detections.csv").open()))
+    for path in images:
+        scores = np.asarray(Image.open(tmp_path / f"{path.stem}_scores.png")) / 65535
+        assert scores.shape == np.asarray(Image.open(path)).shape
+        assert Image.open(tmp_path / f"{path.stem}_overlay.png").mode == "RGB"
+        mine = [row for row in rows if row["image"] == path.name]
+        assert sum(int(row["area"]) for row in mine) == (scores > 0.3).sum()
+        assert all(float(row["score"]) > 0.3 for row in mine)
+
+
+def test_two_images_of_one_name_are_refused(scenes, trained, tmp_path):
+    image = next((scenes / "test" / "images").iterdir())
+    done = run("predict", image, image, "--weights", trained, "--out", tmp_path)
+    assert done.exit_code == 2
+    assert image.stem in done.stderr
+
+
+def test_info_counts_parameters():
+    done = run("info", "-a", "width=16")
+    assert done.exit_code == 0, done.stderr
+    assert "2,175,401 live and 0 dead" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["fit", "evaluate", "predict", "export", "info"])
+def test_help_is_quick_because_torch_is_not_imported(command):
+    script = (
+        "import sys; from typer.testing import CliRunner; from datransnet.__main__ import app;"
+        f"assert CliRunner().invoke(app, [{command!r}, '--help']).exit_code == 0; assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_export_has_the_logits_of_pytorch(name, tmp_path):
+    pytest.importorskip("onnxruntime")
+    arguments = {"image_size": 64, "width": 4}
+    torch.manual_seed(0)
+    model = create_model(name, **arguments)
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.running_var, 0.5, 2)
+            torch.nn.init.uniform_(module.weight, 0.5, 2)
+    save_weights(tmp_path / "w", model, {"name": name, **arguments}, Recipe())
+    done = run("export", "--weights", tmp_path / "w", "--out", tmp_path / "m.onnx", "--height", 50, "--width", 70)
+    assert done.exit_code == 0, done.stderr
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(tmp_path / "m.onnx"), providers=["CPUExecutionProvider"])
+    images = torch.rand(5, 1, 50, 70)
+    (found,) = session.run(None, {"image": images.numpy()})
+    with torch.inference_mode():
+        assert torch.allclose(torch.from_numpy(found), model.eval()(images), atol=1e-4)
