@@ -8,7 +8,7 @@ STUDY := $(if $(PROFILE),studies/$(PROFILE),.)
 export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test lint ui lock clean
+.PHONY: help setup repro test lint bench ui lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -33,6 +33,9 @@ lint: $(VENV)/.ready ## check style and types
 	ruff check .
 	ruff format --check .
 	mypy
+
+bench: $(VENV)/.ready ## the literal network against ours: time, memory, distance to the machine's limit
+	python -m benchmarks.network
 
 ui: $(VENV)/.ready ## compare runs in the MLflow UI on http://127.0.0.1:5000 (PORT=…)
 	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow server --host 127.0.0.1 --port $(PORT) \

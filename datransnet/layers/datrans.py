@@ -29,7 +29,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from datransnet.errors import ParameterError
-from datransnet.layers.neighbourhood import maps, neighbourhood_conv, neighbourhood_moments
+from datransnet.layers.neighbourhood import maps, neighbourhood_conv, neighbourhood_moments, reflect
 
 NEIGHBOURS = 8
 GRADIENTS = ("difference", "plain")
@@ -84,22 +84,26 @@ class DynamicAttentionTransformer(nn.Module):
         self.values = nn.ModuleList(nn.Conv2d(NEIGHBOURS * channels, keys, 1, bias=False) for _ in dilations)
         self.out = nn.Sequential(nn.Conv2d(d_tra, channels, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU())
 
-    def attention(self, x: Tensor) -> list[Tensor]:
-        """Attention of the queries on each dilation's keys, in float32 or wider: n tensors B×n×h×(8h/n)."""
+    def attention(self, x: Tensor, padded: list[Tensor]) -> list[Tensor]:
+        """Attention of the queries on each dilation's keys: n tensors B×n×h×(8h/n).
+
+        Args:
+            x: B×C×H×W, float32 or wider: what is summed over the pixels needs it.
+            padded: x, reflect-padded by each dilation.
+        """
         queries = torch.stack(_weights(self.queries), dim=1).flatten(0, 1).to(x.dtype)
         products, squares = [], []
         query_squares = x.new_empty(0)
-        for weight, d in zip(_weights(self.keys), self.dilations, strict=True):
+        for weight, source, d in zip(_weights(self.keys), padded, self.dilations, strict=True):
             keys = neighbour_kernel(weight.flatten(1), self.gradient).to(x.dtype)
             if not torch.compiler.is_exporting() and _moments_pay(len(keys), x, d):
                 q, k = maps(F.pad(queries, (1, 1, 1, 1))), maps(keys)
-                moments = neighbourhood_moments(x, d)
+                moments = neighbourhood_moments(source, d)
                 products.append(moments.inner(q, k))
                 squares.append(moments.squares(k))
                 query_squares = moments.squares(q)
             else:
-                q = F.conv2d(x, queries).flatten(2)
-                k = F.conv2d(F.pad(x, (d, d, d, d), mode="reflect"), keys, dilation=d).flatten(2)
+                q, k = F.conv2d(x, queries).flatten(2), F.conv2d(source, keys, dilation=d).flatten(2)
                 products.append(q @ k.transpose(1, 2))
                 squares.append((k * k).sum(-1))
                 query_squares = (q * q).sum(-1)
@@ -124,28 +128,33 @@ class DynamicAttentionTransformer(nn.Module):
         # Kernels of a sample's own cannot be exported for a batch of any size: there the values are formed.
         formed = torch.compiler.is_exporting()
         fold = not formed and mixing.shape[0] <= mixing.shape[1]
-        attended = []
+        padded = [reflect(x, d) for d in self.dilations]
         with torch.autocast(x.device.type, enabled=False):
-            attention = self.attention(x.to(torch.promote_types(x.dtype, torch.float32)))
-        for weight, values, d in zip(attention, _weights(self.values), self.dilations, strict=True):
+            wide = torch.promote_types(x.dtype, torch.float32)
+            attention = self.attention(x.to(wide), [source.to(wide) for source in padded])
+        attended = []
+        for weight, values, source, d in zip(attention, _weights(self.values), padded, self.dilations, strict=True):
             if formed:
-                kernel = neighbour_kernel(values.flatten(1), self.gradient)
-                v = F.conv2d(F.pad(x, (d, d, d, d), mode="reflect"), kernel, dilation=d)
-                each = v.flatten(2).unflatten(1, (self.heads, -1))
-                attended.append((weight @ each).flatten(1, 2).unflatten(2, x.shape[2:]))
-                continue
-            kernel = (weight.to(values.dtype) @ values.flatten(1).unflatten(0, (self.heads, -1))).flatten(1, 2)
-            kernel = neighbour_kernel(mixing @ kernel if fold else kernel, self.gradient)
-            attended.append(neighbourhood_conv(x, kernel, d))
+                v = F.conv2d(source, neighbour_kernel(values.flatten(1), self.gradient), dilation=d)
+                each = weight @ v.flatten(2).unflatten(1, (self.heads, -1))
+                attended.append(each.flatten(1, 2).unflatten(2, x.shape[2:]))
+            else:
+                kernel = (weight.to(values.dtype) @ values.flatten(1).unflatten(0, (self.heads, -1))).flatten(1, 2)
+                kernel = neighbour_kernel(mixing @ kernel if fold else kernel, self.gradient)
+                attended.append(neighbourhood_conv(source, kernel, d))
         total = sum(attended[1:], attended[0])
         out: Tensor = activation(norm(total if fold else projection(total)))
         return out
 
 
 def _moments_pay(keys: int, x: Tensor, d: int) -> bool:
-    """Whether the autocorrelation takes fewer multiply-adds than forming the keys, forward and backward together."""
+    """Whether the autocorrelation is cheaper than forming the keys, forward and backward together.
+
+    By multiply-adds: 15 and 30 C² a pixel and 3 (9C)² a key, against 27 C a pixel and key. Those of the autocorrelation
+    count twice, since they come with copies of the image; measured (benchmarks/results) at every level of the network.
+    """
     channels, height, width = x.shape[1:]
     if min(height, width) <= 2 * d:
         return False
     area = height * width
-    return 45 * channels**2 * area + 3 * keys * (9 * channels) ** 2 < 27 * channels * keys * area
+    return 90 * channels**2 * area + 6 * keys * (9 * channels) ** 2 < 27 * channels * keys * area

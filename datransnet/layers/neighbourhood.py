@@ -11,8 +11,7 @@ The autocorrelation of two shifts depends on their offset and on the window that
 different shifts differ in strips of d pixels along the border. So the sum over their common core is one correlation of
 the image with itself, at 13 offsets instead of 81 pairs, and the strips are added piece by piece.
 
-Both work on the d² *phases* of an image, the interleaved subimages of every d-th pixel, in which dilated neighbours are
-next to each other: gradients of dilated convolutions are several times slower on a CPU than those of dense ones.
+Both take the image already padded (`reflect`), once for both.
 """
 
 from dataclasses import dataclass
@@ -31,8 +30,13 @@ _OFFSETS = (3, 5)
 """Offsets t - s of such pairs: 0 to 2 rows down, -2 to 2 columns."""
 
 
+def reflect(x: Tensor, d: int) -> Tensor:
+    """Reflect-pad B×C×H×W by d pixels on every side."""
+    return F.pad(x, (d, d, d, d), mode="reflect")
+
+
 def _phases(x: Tensor, d: int) -> Tensor:
-    """B×C×H×W → d²×BC×H/d×W/d, filled with zeros at the end where d does not divide H or W."""
+    """B×C×H×W → d²×BC×H/d×W/d: subimages of every d-th pixel, with zeros at the end where d does not divide H or W."""
     batch, channels, height, width = x.shape
     if d > 1:
         x = F.pad(x, (0, -width % d, 0, -height % d))
@@ -40,57 +44,58 @@ def _phases(x: Tensor, d: int) -> Tensor:
     return x.reshape(d * d, batch * channels, *x.shape[-2:])
 
 
-def _image(phases: Tensor, batch: int, d: int, height: int, width: int) -> Tensor:
-    """The inverse of `_phases`: d²×BC×H/d×W/d → B×C×height×width."""
-    h, w = phases.shape[-2:]
-    if d > 1:
-        phases = phases.unflatten(0, (d, d)).permute(2, 3, 0, 4, 1)
-    return phases.reshape(batch, -1, h * d, w * d)[..., :height, :width]
+def _correlate(window: Tensor, context: Tensor, kernel: tuple[int, int], d: int) -> Tensor:
+    """``R_δ = Σ_u window(u) context(u + dδ)ᵀ`` of each sample: B×O×H×W, B×I×(H + …)×(W + …) → BO×I×kernel.
 
-
-def _correlate(centre: Tensor, context: Tensor, groups: int) -> Tensor:
-    """``Σ_u centre(u) context(u + δ)ᵀ`` in every group: N×GO×h×w, N×GI×(h + kh - 1)×(w + kw - 1) → GO×I×kh×kw."""
-    kernel = [1 + whole - part for whole, part in zip(context.shape[2:], centre.shape[2:], strict=True)]
-    weight = centre.new_empty(centre.shape[1], context.shape[1] // groups, *kernel)
+    This is the gradient of a dilated convolution's kernel. On the d² phases the convolution is dense, and several times
+    faster on a CPU.
+    """
+    batch, channels = context.shape[:2]
+    weight = window.new_empty(batch * window.shape[1], channels, *kernel)
     found: Tensor = torch.ops.aten.convolution_backward(
-        centre, context, weight, None, [1, 1], [0, 0], [1, 1], False, [0, 0], groups, [False, True, False]
-    )[1]
+        _phases(window, d), _phases(context, d), weight, None, [1, 1], [0, 0], [1, 1], False, [0, 0], batch,
+        [False, True, False],
+    )[1]  # fmt: skip
     return found
 
 
-def _spread(centre: Tensor, kernel: Tensor, groups: int) -> Tensor:
-    """The adjoint of ``conv2d(·, kernel, groups=groups)``, as a convolution: faster than its own backward."""
-    turned = kernel.unflatten(0, (groups, -1)).transpose(1, 2).flip(-1, -2).flatten(0, 1)
-    rows, columns = kernel.shape[-2] - 1, kernel.shape[-1] - 1
-    return F.conv2d(F.pad(centre, (columns, columns, rows, rows)), turned, groups=groups)
+def _convolve(x: Tensor, kernel: Tensor, d: int) -> Tensor:
+    """Dilated convolution without padding, each sample with its kernel: B×I×H×W, BO×I×kh×kw → B×O×…."""
+    batch, channels, height, width = x.shape
+    out = F.conv2d(x.reshape(1, batch * channels, height, width), kernel, dilation=d, groups=batch)
+    return out.view(batch, -1, *out.shape[2:])
+
+
+def _spread(x: Tensor, kernel: Tensor, d: int) -> Tensor:
+    """The adjoint of `_convolve`, as a convolution: faster than its own backward. B×O×h×w, BO×I×kh×kw → B×I×…."""
+    rows, columns = d * (kernel.shape[2] - 1), d * (kernel.shape[3] - 1)
+    turned = kernel.unflatten(0, (x.shape[0], -1)).transpose(1, 2).flip(-1, -2).flatten(0, 1)
+    return _convolve(F.pad(x, (columns, columns, rows, rows)), turned, d)
 
 
 class _SampleConv(torch.autograd.Function):
-    """``conv2d(x, kernel, groups=groups)`` with a faster backward."""
+    """`_convolve` with a faster backward than autograd's."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, kernel: Tensor, groups: int) -> Tensor:
+    def forward(ctx: Any, x: Tensor, kernel: Tensor, d: int) -> Tensor:
         ctx.save_for_backward(x, kernel)
-        ctx.groups = groups
-        return F.conv2d(x, kernel, groups=groups)
+        ctx.d = d
+        return _convolve(x, kernel, d)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         x, kernel = ctx.saved_tensors
-        grad = grad.contiguous()
-        return _spread(grad, kernel, ctx.groups), _correlate(grad, x, ctx.groups), None
+        return _spread(grad, kernel, ctx.d), _correlate(grad, x, (3, 3), ctx.d), None
 
 
-def neighbourhood_conv(x: Tensor, kernel: Tensor, d: int) -> Tensor:
-    """``K N`` of each sample: x B×C×H×W and kernels B×O×C×3×3 → B×O×H×W."""
-    batch, _, height, width = x.shape
-    if torch.is_autocast_enabled(x.device.type):
-        dtype = torch.get_autocast_dtype(x.device.type)
-        x, kernel = x.to(dtype), kernel.to(dtype)
-    phases = _phases(F.pad(x, (d, d, d, d), mode="reflect"), d)
-    out: Tensor = _SampleConv.apply(phases, kernel.flatten(0, 1), batch)  # type: ignore[no-untyped-call]
-    return _image(out, batch, d, height, width)
+def neighbourhood_conv(padded: Tensor, kernel: Tensor, d: int) -> Tensor:
+    """``K N`` of each sample: padded B×C×(H + 2d)×(W + 2d) and kernels B×O×C×3×3 → B×O×H×W."""
+    if torch.is_autocast_enabled(padded.device.type):
+        dtype = torch.get_autocast_dtype(padded.device.type)
+        padded, kernel = padded.to(dtype), kernel.to(dtype)
+    out: Tensor = _SampleConv.apply(padded, kernel.flatten(0, 1), d)  # type: ignore[no-untyped-call]
+    return out
 
 
 class _Piece(NamedTuple):
@@ -106,11 +111,14 @@ class _Piece(NamedTuple):
         h, w = self.height + 2 * d, self.width + 4 * d
         return [extended[..., r : r + h, c - 2 * d : c - 2 * d + w] for r in self.rows for c in self.columns]
 
-    def phases(self, extended: Tensor, d: int) -> tuple[Tensor, Tensor]:
-        """Phases of all windows, and of their contexts; a group of channels for each sample and window."""
-        context = torch.stack(self.contexts(extended, d), dim=1).flatten(0, 1)
-        window = context[..., : self.height, 2 * d : 2 * d + self.width]
-        return _phases(window, d), _phases(context, d)
+    def gather(self, extended: Tensor, d: int) -> Tensor:
+        """The contexts of all samples and windows, one after the other: B·windows×C×…."""
+        views = self.contexts(extended, d)
+        return views[0] if len(views) == 1 else torch.stack(views, dim=1).flatten(0, 1)
+
+    def window(self, context: Tensor, d: int) -> Tensor:
+        """A view of the windows themselves in their contexts."""
+        return context[..., : self.height, 2 * d : 2 * d + self.width]
 
 
 def _pieces(height: int, width: int, d: int) -> list[_Piece]:
@@ -135,33 +143,37 @@ def _strips(like: Tensor) -> Tensor:
 
 def _chosen(device: torch.device) -> Tensor:
     """Where each of `_PAIRS` lies among (shift s, offset t - s)."""
-    down, across = zip(
-        *((_SHIFTS[t][0] - _SHIFTS[s][0], _SHIFTS[t][1] - _SHIFTS[s][1]) for s, t in _PAIRS), strict=True
-    )
-    places = [15 * s + 5 * i + j + 2 for (s, _), i, j in zip(_PAIRS, down, across, strict=True)]
+    places = []
+    for s, t in _PAIRS:
+        down, across = (b - a for a, b in zip(_SHIFTS[s], _SHIFTS[t], strict=True))
+        places.append(15 * s + 5 * down + across + 2)
     return torch.tensor(places, device=device)
 
 
 class _Moments(torch.autograd.Function):
-    """``N Nᵀ`` of a reflect-padded image B×C×(H + 2d)×(W + 2d), H and W more than 2d → B×9×9×C×C."""
+    """``N Nᵀ`` of a reflect-padded image minus a constant of its channels, H and W more than 2d.
+
+    B×C×(H + 2d)×(W + 2d) and B×C×1×1 → B×9×9×C×C.
+    """
 
     @staticmethod
-    def forward(ctx: Any, padded: Tensor, d: int) -> Tensor:
-        batch, channels = padded.shape[:2]
-        extended = F.pad(padded, (2 * d, 2 * d, 0, 2 * d))  # offsets beyond the image meet zeros, and are never used
+    def forward(ctx: Any, padded: Tensor, mean: Tensor, d: int) -> Tensor:
+        batch, channels, height, width = padded.shape
+        # Offsets beyond the padding meet zeros, and are not used in the end.
+        extended = padded.new_zeros(batch, channels, height + 2 * d, width + 4 * d)
+        torch.sub(padded, mean, out=extended[..., :height, 2 * d : 2 * d + width])
         ctx.save_for_backward(extended)
         ctx.d = d
         sums = []
-        for piece in _pieces(padded.shape[2] - 2 * d, padded.shape[3] - 2 * d, d):
-            grid = len(piece.rows), len(piece.columns)
-            found = _correlate(*piece.phases(extended, d), groups=batch * grid[0] * grid[1])
-            sums.append(found.view(batch, *grid, -1))
+        for piece in _pieces(height - 2 * d, width - 2 * d, d):
+            context = piece.gather(extended, d)
+            found = _correlate(piece.window(context, d), context, _OFFSETS, d)
+            sums.append(found.view(batch, len(piece.rows), len(piece.columns), -1))
         core, along_rows, along_columns, corners = sums
         strips = _strips(padded)
         columns = along_columns + torch.einsum("sl,blmk->bsmk", strips, corners)
-        windows = (
-            core + torch.einsum("sl,blmk->bsmk", strips, along_rows) + torch.einsum("tm,bsmk->bstk", strips, columns)
-        )
+        windows = core + torch.einsum("sl,blmk->bsmk", strips, along_rows)
+        windows = windows + torch.einsum("tm,bsmk->bstk", strips, columns)
         by_offset = windows.reshape(batch, 9, channels, channels, 15).permute(0, 1, 4, 2, 3).flatten(1, 2)
         half = by_offset[:, _chosen(padded.device)]
         first, second = zip(*_PAIRS, strict=True)
@@ -172,7 +184,7 @@ class _Moments(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         (extended,) = ctx.saved_tensors
         d, (batch, channels, height, width) = ctx.d, extended.shape
         first, second = zip(*_PAIRS, strict=True)
@@ -185,27 +197,22 @@ class _Moments(torch.autograd.Function):
         strips = _strips(grad)
         columns = torch.einsum("tm,bstk->bsmk", strips, windows)
         kernels = [
-            windows.sum(dim=(1, 2), keepdim=True),
-            torch.einsum("sl,bstk->blk", strips, windows).unsqueeze(2),
-            columns.sum(dim=1, keepdim=True),
+            windows.sum(dim=(1, 2)),
+            torch.einsum("sl,bstk->blk", strips, windows),
+            columns.sum(dim=1),
             torch.einsum("sl,bsmk->blmk", strips, columns),
         ]
         to_extended = torch.zeros_like(extended)
         for piece, kernel in zip(_pieces(height - 4 * d, width - 6 * d, d), kernels, strict=True):
-            count = len(piece.rows) * len(piece.columns)
             weight = kernel.reshape(-1, channels, *_OFFSETS)
-            window, context = piece.phases(extended, d)
-            to_context = _image(
-                _spread(window, weight, batch * count), batch * count, d, piece.height + 2 * d, piece.width + 4 * d
-            )
-            to_window = F.conv2d(context, weight, groups=batch * count)
-            to_context[..., : piece.height, 2 * d : 2 * d + piece.width] += _image(
-                to_window, batch * count, d, piece.height, piece.width
-            )
-            parts = to_context.unflatten(0, (batch, count)).unbind(1)
-            for view, part in zip(piece.contexts(to_extended, d), parts, strict=True):
+            context = piece.gather(extended, d)
+            to_context = _spread(piece.window(context, d), weight, d)
+            piece.window(to_context, d).add_(_convolve(context, weight, d))
+            for view, part in zip(
+                piece.contexts(to_extended, d), to_context.unflatten(0, (batch, -1)).unbind(1), strict=True
+            ):
                 view += part
-        return to_extended[..., : height - 2 * d, 2 * d : width - 2 * d], None
+        return to_extended[..., : height - 2 * d, 2 * d : width - 2 * d], None, None
 
 
 @dataclass(frozen=True)
@@ -230,9 +237,8 @@ class Moments:
         """Products over the pixels ``(a N)(b N)ᵀ`` of two linear maps, I×9C and J×9C → B×I×J."""
         a_mean, b_mean = self.mean @ a.T, self.mean @ b.T
         a_sum, b_sum = self.first @ a.T + self.area * a_mean, self.first @ b.T
-        return (
-            a @ self.second @ b.T + a_mean.unsqueeze(2) * b_sum.unsqueeze(1) + a_sum.unsqueeze(2) * b_mean.unsqueeze(1)
-        )
+        constant = a_mean.unsqueeze(2) * b_sum.unsqueeze(1) + a_sum.unsqueeze(2) * b_mean.unsqueeze(1)
+        return a @ self.second @ b.T + constant
 
     def squares(self, a: Tensor) -> Tensor:
         """Squared norms over the pixels of the rows of ``a N``, I×9C → B×I; never negative."""
@@ -246,20 +252,19 @@ def maps(kernel: Tensor) -> Tensor:
     return kernel.permute(0, 2, 3, 1).flatten(1)
 
 
-def neighbourhood_moments(x: Tensor, d: int) -> Moments:
-    """First and second moments of the neighbourhoods of B×C×H×W, H and W more than 2d.
+def neighbourhood_moments(padded: Tensor, d: int) -> Moments:
+    """First and second moments of the neighbourhoods of an image padded to B×C×(H + 2d)×(W + 2d), H and W above 2d.
 
-    The moments are those of x minus a constant, so the constant needs no gradient: in float32 it keeps small
-    differences of large values apart from rounding.
+    They are those of the image minus a constant, which needs no gradient: in float32 it keeps small differences of
+    large values apart from rounding.
     """
-    height, width = x.shape[2:]
-    mean = x.detach().mean(dim=(2, 3), keepdim=True)
-    padded = F.pad(x - mean, (d, d, d, d), mode="reflect")
-    down, across = (_windows(length, d, x) for length in (height, width))
-    first = (down @ padded @ across.T).flatten(2).transpose(1, 2).flatten(1)
-    blocks: Tensor = _Moments.apply(padded, d)  # type: ignore[no-untyped-call]
+    height, width = padded.shape[2] - 2 * d, padded.shape[3] - 2 * d
+    mean = padded.detach().mean(dim=(2, 3), keepdim=True)
+    down, across = (_windows(length, d, padded) for length in (height, width))
+    sums = down @ padded @ across.T - height * width * mean
+    blocks: Tensor = _Moments.apply(padded, mean, d)  # type: ignore[no-untyped-call]
     second = blocks.transpose(2, 3).flatten(3, 4).flatten(1, 2)
-    return Moments(mean.flatten(1).repeat(1, 9), first, second, height * width)
+    return Moments(mean.flatten(1).repeat(1, 9), sums.flatten(2).transpose(1, 2).flatten(1), second, height * width)
 
 
 def _windows(length: int, d: int, like: Tensor) -> Tensor:

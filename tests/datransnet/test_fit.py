@@ -1,5 +1,6 @@
 """The training loop: it learns, it can be stopped anywhere, and it says when it cannot go on."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from datransnet import create_model
 from datransnet.data.dataset import load_part
@@ -17,7 +19,7 @@ from datransnet.data.paste import lift_targets, paste
 from datransnet.data.transforms import batches, crop
 from datransnet.engine.checkpoint import load_checkpoint, save_checkpoint
 from datransnet.engine.fit import fit
-from datransnet.engine.predict import predict
+from datransnet.engine.predict import predict, tiled
 from datransnet.engine.recipe import LossName, Recipe
 from datransnet.errors import DataError, TrainingError
 from datransnet.losses import LOSSES
@@ -97,6 +99,87 @@ def test_a_killed_training_goes_on_bit_for_bit(scenes, tmp_path):
     assert start(tmp_path / "killed") == 0
     whole, killed = (torch.load(tmp_path / name / "final.pt", weights_only=True) for name in ("whole", "killed"))
     assert all(torch.equal(whole[name], killed[name]) for name in whole)
+
+
+def write_for_ever(path, started):
+    number = (load_checkpoint(path) or {"number": 0})["number"]
+    started.put(number)
+    while True:
+        number += 1
+        save_checkpoint(path, {"number": number, "weights": torch.full((200_000,), float(number))})
+
+
+def test_a_checkpoint_is_whole_after_fifty_kills_while_writing(tmp_path):
+    rng = np.random.default_rng(0)
+    fork = multiprocessing.get_context("fork")  # torch is imported once, not fifty times
+    reached = 0
+    for _ in range(50):
+        started = fork.SimpleQueue()
+        process = fork.Process(target=write_for_ever, args=(tmp_path / "c.pt", started))
+        process.start()
+        assert started.get() == reached  # what was written is whole, and where the next one goes on
+        time.sleep(rng.uniform(0, 0.03))
+        process.kill()
+        process.join()
+        if state := load_checkpoint(tmp_path / "c.pt"):
+            reached = state["number"]
+            assert (state["weights"] == reached).all()
+    assert reached > 0
+
+
+def test_training_stops_when_validation_stops_improving(scenes):
+    train = load_part(scenes, "train")
+    recipe = replace(RECIPE, epochs=30, lr=1e-9, patience=2)
+    history = list(fit(small(), train, train, recipe, seed=1))
+    assert history[-1]["epoch"] == history[-1]["best_epoch"] + 2 < 30
+
+
+def test_the_average_of_the_weights_is_what_is_kept(scenes):
+    train = load_part(scenes, "train")
+    plain, averaged = small(), small()
+    recipe = replace(RECIPE, epochs=1)
+    list(fit(plain, train, train, recipe, seed=1))
+    start = [p.detach().clone() for p in small().parameters()]
+    list(fit(averaged, train, train, replace(recipe, ema=0.9), seed=1))
+    moved = [
+        sum((a - b).abs().sum() for a, b in zip(net.parameters(), start, strict=True)) for net in (plain, averaged)
+    ]
+    assert 0 < moved[1] < moved[0]
+
+
+def test_steps_are_clipped_and_accumulated(scenes):
+    train = load_part(scenes, "train")
+    norms = []
+
+    def watch(optimizer, *_):
+        gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        norms.append(torch.nn.utils.get_total_norm(gradients).item())
+
+    hook = register_optimizer_step_pre_hook(watch)
+    try:
+        list(fit(small(), train, train, replace(RECIPE, epochs=1, batch_size=2, clip=1e-3, accumulate=3), seed=1))
+    finally:
+        hook.remove()
+    assert len(norms) == 2  # nine images: four batches of two, three and one of them a step
+    assert max(norms) == pytest.approx(1e-3, rel=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(30, 50), (64, 70), (150, 90)])
+def test_tiles_of_a_local_network_equal_the_whole(shape):
+    torch.manual_seed(0)
+    local = torch.nn.Conv2d(1, 1, 1)
+    image = torch.rand(1, 1, *shape)
+    with torch.no_grad():
+        assert torch.allclose(tiled(local, image, tile=64, overlap=16), local(image), atol=1e-6)
+
+
+def test_tiles_leave_no_seam():
+    """A network that answers every tile with another constant: the steps between pixels are those of the tapers."""
+    answers = iter(range(100))
+    image = torch.rand(1, 1, 150, 150)
+    found = tiled(lambda part: torch.full_like(part, float(next(answers))), image, tile=64, overlap=16)
+    assert found.diff(dim=-1).abs().max() < 0.1  # neighbours answer 1 apart, over 16 and more pixels
+    assert found.diff(dim=-2).abs().max() < 0.4  # 4 apart
 
 
 def test_the_best_epoch_is_kept(scenes):

@@ -1,0 +1,232 @@
+"""``make bench``: the literal network against ours, block by block and whole, in one table and one JSON file.
+
+Both run in alternation in one process, so that a busy machine slows both; figures are medians, and what to quote are
+the ratios. The limit is what the operations that ours executes would take at this machine's measured ceilings: their
+multiply-adds at the speed of a large matrix product, or the bytes they read and write at that of a large copy,
+whichever is longer. Peak memory is that of a training step in a process of its own.
+"""
+
+import argparse
+import json
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.literal import create_literal, literal_datrans
+from datransnet import create_model
+from datransnet.layers.datrans import DynamicAttentionTransformer
+from datransnet.losses import LOSSES
+
+RESULTS = Path(__file__).parent / "results"
+Work = Callable[[], Any]
+
+
+class Traffic(TorchDispatchMode):
+    """Bytes that every executed operation reads and writes; views are free."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if not func.is_view:
+            tensors = [leaf for leaf in tree_leaves((args, kwargs, out)) if isinstance(leaf, Tensor)]
+            self.bytes += sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+        return out
+
+
+def synchronise(device: str) -> None:
+    """Wait for an accelerator."""
+    if device != "cpu":
+        torch.cuda.synchronize()
+
+
+def seconds(work: Work, device: str) -> float:
+    """Time of one call."""
+    synchronise(device)
+    start = time.perf_counter()
+    work()
+    synchronise(device)
+    return time.perf_counter() - start
+
+
+def alternate(first: Work, second: Work, device: str, times: int) -> tuple[float, float]:
+    """Median times of two calls, taken in turn after three of each to warm up."""
+    for _ in range(3):
+        first(), second()
+    pairs = [(seconds(first, device), seconds(second, device)) for _ in range(times)]
+    return median(a for a, _ in pairs), median(b for _, b in pairs)
+
+
+def ceilings(device: str) -> dict[str, float]:
+    """Operations a second of a large matrix product and bytes a second of a large copy."""
+    a = torch.rand(2048, 2048, device=device)
+    source = torch.rand(2**26, device=device)
+    target = torch.empty_like(source)
+    product, copy = alternate(lambda: a @ a, lambda: target.copy_(source), device, 10)
+    return {"flops": 2 * 2048**3 / product, "bytes": 2 * 4 * 2**26 / copy}
+
+
+def limit(work: Work, ceiling: dict[str, float]) -> float:
+    """Seconds that the operations of a call would take at the ceilings."""
+    with FlopCounterMode(display=False) as flops, Traffic() as traffic:
+        work()
+    return max(flops.get_total_flops() / ceiling["flops"], traffic.bytes / ceiling["bytes"])
+
+
+def block_works(module: nn.Module, call: Callable[..., Tensor], inputs: list[Tensor]) -> tuple[Work, Work]:
+    """Forward in evaluation, and forward with backward in training mode."""
+    inputs = [item.requires_grad_() for item in inputs]
+
+    @torch.inference_mode()
+    def forward() -> None:
+        module.eval()
+        call(*inputs)
+
+    def both() -> None:
+        module.train()
+        call(*inputs).sum().backward()
+
+    return forward, both
+
+
+def network_works(model: nn.Module, images: Tensor, masks: Tensor) -> tuple[Work, Work]:
+    """Forward in evaluation, and a training step with Adam."""
+    optimizer = torch.optim.Adam(model.parameters())
+
+    @torch.inference_mode()
+    def forward() -> None:
+        model.eval()
+        model(images)
+
+    def step() -> None:
+        model.train()
+        optimizer.zero_grad()
+        LOSSES["soft_iou"](model(images), masks).backward()
+        optimizer.step()
+
+    return forward, step
+
+
+def peak_memory(kind: str, options: argparse.Namespace) -> float:
+    """MiB that a training step adds to a process that holds the network, its data and PyTorch."""
+    passed = ["--device", options.device, "--batch", options.batch, "--size", options.size, "--width", options.width]
+    command = [sys.executable, "-m", "benchmarks.network", "--peak", kind, "--threads", options.threads, *passed]
+    return float(subprocess.run(map(str, command), check=True, capture_output=True, text=True).stdout)
+
+
+def print_peak(kind: str, options: argparse.Namespace) -> None:
+    """What `peak_memory` asks a process of its own."""
+    model, images, masks = setting(kind, options)
+    _, step = network_works(model, images, masks)
+    if options.device != "cpu":
+        step()
+        torch.cuda.reset_peak_memory_stats()
+        held = torch.cuda.memory_allocated()
+        step()
+        print((torch.cuda.max_memory_allocated() - held) / 2**20)
+        return
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    step(), step()
+    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**10)
+
+
+def setting(kind: str, options: argparse.Namespace) -> tuple[nn.Module, Tensor, Tensor]:
+    """A network of a kind, images and masks."""
+    torch.manual_seed(0)
+    create = create_literal if kind == "literal" else lambda **arguments: create_model("datransnet", **arguments)
+    model = create(image_size=options.size, width=options.width).to(options.device)
+    images = torch.rand(options.batch, 1, options.size, options.size, device=options.device)
+    return model, images, (torch.rand_like(images) > 0.99).float()
+
+
+def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """All rows of the table."""
+    device, ceiling = options.device, options.ceiling
+    works: list[tuple[str, tuple[Work, Work], tuple[Work, Work]]] = []
+    model, images, masks = setting("ours", options)
+    assert isinstance(model.skips, nn.ModuleList)
+    for level, block in enumerate(model.skips):
+        assert isinstance(block, DynamicAttentionTransformer)
+        side = options.size >> level
+        inputs = [torch.rand(options.batch, block.out[0].out_channels, side, side, device=device)]
+        literal = block_works(block, lambda x, block=block: literal_datrans(block, x), inputs)
+        works.append((f"DATrans, level {level}", literal, block_works(block, block, inputs)))
+    literal_model, _, _ = setting("literal", options)
+    works.append(("network", network_works(literal_model, images, masks), network_works(model, images, masks)))
+    rows = []
+    for name, literal, ours in works:
+        for kind, first, second in zip(("forward", "step"), literal, ours, strict=True):
+            before, after = alternate(first, second, device, options.times)
+            row = {"what": name, "pass": kind, "literal": before, "ours": after, "limit": limit(second, ceiling)}
+            rows.append(row)
+            show(row)
+    return rows
+
+
+def show(row: dict[str, Any]) -> None:
+    """One line of the table, in milliseconds."""
+    print(
+        f"{row['what']:18} {row['pass']:8} {1e3 * row['literal']:9.1f} {1e3 * row['ours']:9.1f} "
+        f"{row['literal'] / row['ours']:7.2f} {1e3 * row['limit']:9.1f} {row['ours'] / row['limit']:7.2f}",
+        flush=True,
+    )
+
+
+def main() -> None:
+    """Measure, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--width", type=int, default=16)
+    parser.add_argument("--times", type=int, default=20, help="pairs a median is taken of")
+    parser.add_argument("--name", default=platform.node(), help="of the machine, and of its file in benchmarks/results")
+    parser.add_argument("--peak", choices=["literal", "ours"], help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    if options.peak:
+        print_peak(options.peak, options)
+        return
+    memory = {kind: peak_memory(kind, options) for kind in ("literal", "ours")}
+    options.ceiling = ceilings(options.device)
+    print(f"{'':18} {'':8} {'literal':>9} {'ours':>9} {'ratio':>7} {'limit':>9} {'ours/limit':>10}   (ms)")
+    rows = measure(options)
+    print(f"peak memory of a step: {memory['literal']:.0f} MiB literal, {memory['ours']:.0f} MiB ours", end=" ")
+    print(f"({memory['ours'] / memory['literal']:.2f})")
+    content = {
+        "schema": 1,
+        "device": torch.cuda.get_device_name()
+        if options.device != "cpu"
+        else platform.processor() or platform.machine(),
+        "threads": options.threads,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "command": "python -m benchmarks.network " + " ".join(sys.argv[1:]),
+        "setting": {"batch": options.batch, "size": options.size, "width": options.width, "times": options.times},
+        "ceilings": options.ceiling,
+        "memory_mib": memory,
+        "rows": rows,
+    }
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{options.name}.json"
+    path.write_text(json.dumps(content, indent=1) + "\n")
+    print(path)
+
+
+if __name__ == "__main__":
+    main()
