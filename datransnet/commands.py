@@ -20,6 +20,7 @@ from datransnet.atomic import atomic_path, write_text
 from datransnet.data.dataset import Images, load_folder, load_part
 from datransnet.data.images import Luminance, Truth, read_image, write_png
 from datransnet.data.manifest import PARTS, pair_digest
+from datransnet.engine.distributed import is_first, join_processes
 from datransnet.engine.fit import Epoch, fit
 from datransnet.engine.predict import ScoreMap, predict, predict_image
 from datransnet.engine.recipe import Recipe
@@ -81,7 +82,8 @@ def _line(metrics: Epoch, recipe: Recipe) -> str:
 def fit_command(
     data: Path, out: Path, name: str, pairs: list[str], recipe: Recipe, seed: int, share: float, device: str
 ) -> None:
-    """Train, or go on; writes weights, card, history.csv and, until it is done, a checkpoint."""
+    """Train, or go on; writes weights, card, history.csv and a checkpoint."""
+    device = join_processes(device)
     arguments = {"name": name, **complete_arguments(name, **parse_assignments(pairs))}
     train, validation = _to_learn(data, share, seed)
     used = [*zip(train.images, train.masks, strict=True), *zip(validation.images, validation.masks, strict=True)]
@@ -96,19 +98,22 @@ def fit_command(
     if plan.exists() and (found := json.loads(plan.read_text())) != asked:
         differing = [key for key in asked if found.get(key) != asked[key]]
         raise ParameterError(f"{out} holds a training with another {', '.join(differing)}. Choose another --out.")
-    out.mkdir(parents=True, exist_ok=True)
-    write_text(plan, json.dumps(asked, indent=1) + "\n")
+    if is_first():
+        out.mkdir(parents=True, exist_ok=True)
+        write_text(plan, json.dumps(asked, indent=1) + "\n")
     torch.manual_seed(derive_seed(seed, "init"))
     model = create_model(name, **parse_assignments(pairs))
     epochs = fit(model, train, validation, recipe, seed=seed, checkpoint=out / "checkpoint.pt", device=device)
     history = []
-    shown = sys.stderr.isatty()
+    shown = sys.stderr.isatty() and is_first()
     with typer.progressbar(epochs, length=recipe.epochs, file=sys.stderr, hidden=not shown) as bar:
         for metrics in bar:
             history.append(metrics)
             bar.label = _line(metrics, recipe)
-            if not shown:
+            if is_first() and not shown:
                 print(_line(metrics, recipe), flush=True)
+    if not is_first():
+        return
     save_weights(out, model, arguments, recipe, seed=seed, val_iou=history[-1]["best_iou"])
     with atomic_path(out / "history.csv") as partial, partial.open("w", newline="") as file:
         columns = list(dict.fromkeys(key for metrics in history for key in metrics))

@@ -20,6 +20,7 @@ from datransnet.data.dataset import Images
 from datransnet.data.paste import Target, lift_targets
 from datransnet.data.transforms import batches
 from datransnet.engine.checkpoint import load_checkpoint, save_checkpoint
+from datransnet.engine.distributed import gathered, is_first, shared, synchronised
 from datransnet.engine.predict import score_images
 from datransnet.engine.recipe import Recipe
 from datransnet.engine.schedules import learning_rate
@@ -53,6 +54,7 @@ class _Training:
             decay = get_ema_multi_avg_fn(recipe.ema)
             self.average = AveragedModel(model, multi_avg_fn=decay, use_buffers=True)
         self.best, self.history = Best(), list[Epoch]()
+        self.trained = synchronised(model, device)
 
     @property
     def judged(self) -> Network:
@@ -106,7 +108,8 @@ class _Training:
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
             with torch.autocast(self.device.partition(":")[0], torch.bfloat16, enabled=recipe.precision == "bf16"):
-                logits = self.model(images.to(self.device))
+                part = shared(self.model, images).to(self.device)
+                logits = gathered(self.trained(part), len(images))
             loss = LOSSES[recipe.loss](logits.float(), masks.to(self.device))
             value = loss.item()
             if not math.isfinite(value):
@@ -152,6 +155,8 @@ def fit(
 ) -> Iterator[Epoch]:
     """Train a network; at the end it holds the weights of its best epoch on the validation part.
 
+    Processes of one ``torch.distributed`` group train it together; see `datransnet.engine.distributed`.
+
     Args:
         model: initialised by the caller; trained in place.
         train: images to learn from.
@@ -183,7 +188,7 @@ def fit(
         best = training.best
         metrics |= {"best_iou": max(best.iou, 0.0), "best_epoch": best.epoch, "seconds": time.perf_counter() - started}
         training.history.append(metrics)
-        if checkpoint:
+        if checkpoint and is_first():
             training.save(checkpoint)
         yield dict(metrics)
     if training.best.weights:

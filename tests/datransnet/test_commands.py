@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import subprocess
 import sys
 
@@ -60,6 +61,25 @@ def test_fit_takes_a_plain_folder(scenes, tmp_path):
     done = fit(scenes / "trainval", tmp_path / "out", "--share", 0.25)
     assert done.exit_code == 0, done.stderr
     assert done.stdout.count("epoch ") >= 2
+
+
+def test_two_processes_train_as_one(scenes, tmp_path):
+    options = ["fit", scenes, "-a", "width=4", "-a", "image_size=32", "--epochs", 2, "--view", "crop", "--size", 32]
+    options += ["--lr", "1e-3", "--batch-size", 6, "--ema", 0.5]  # nine images: a batch of six, and one of three
+    together = ["-m", "torch.distributed.run", "--nproc-per-node", 2, "-m", "datransnet", *options]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    for name, start in (("one", ["-m", "datransnet", *options]), ("two", together)):
+        command = [sys.executable, *map(str, start), "--out", str(tmp_path / name)]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("epoch 2/2") == 1
+    one, two = (list(csv.DictReader((tmp_path / name / "history.csv").open())) for name in ("one", "two"))
+    for a, b in zip(one, two, strict=True):
+        assert float(a["loss"]) == pytest.approx(float(b["loss"]), rel=1e-5)
+    image = torch.rand(1, 1, 40, 40)
+    with torch.no_grad():
+        logits = [load_weights(tmp_path / name)[0](image) for name in ("one", "two")]
+    assert torch.allclose(*logits, atol=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,15 @@ def test_a_blank_image_has_finite_logits_and_gradients(model):
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
 
 
+def test_compiling_breaks_no_graph(model):
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    image = torch.rand(2, 1, 64, 64)
+    found, expected = compiled(image), model(image)
+    assert torch.allclose(found, expected, atol=1e-5)
+    found.mean().backward()
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+
+
 def test_weights_survive_saving(model, tmp_path):
     torch.save(model.state_dict(), tmp_path / "weights.pt")
     before = [p.clone() for p in model.parameters()]
