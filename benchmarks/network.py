@@ -103,7 +103,7 @@ def block_works(module: nn.Module, call: Callable[..., Tensor], inputs: list[Ten
     return forward, both
 
 
-def network_works(model: nn.Module, images: Tensor, masks: Tensor) -> tuple[Work, Work]:
+def network_works(model: Any, images: Tensor, masks: Tensor) -> tuple[Work, Work]:
     """Forward in evaluation, and a training step with Adam."""
     optimizer = torch.optim.Adam(model.parameters())
 
@@ -177,6 +177,24 @@ def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
     return rows
 
 
+def rates(options: argparse.Namespace) -> dict[str, float]:
+    """Images a second in training: the literal form in float32 as it is, and ours in bf16, channels last, compiled."""
+    literal, images, masks = setting("literal", options)
+    ours, _, _ = setting("ours", options)
+    compiled = torch.compile(ours.to(memory_format=torch.channels_last), fullgraph=True)
+    kind = options.device.partition(":")[0]
+
+    def half(batch: Tensor) -> Tensor:
+        with torch.autocast(kind, torch.bfloat16):
+            logits: Tensor = compiled(batch)
+        return logits.float()
+
+    half.train, half.eval, half.parameters = ours.train, ours.eval, ours.parameters  # type: ignore[attr-defined]
+    first, second = network_works(literal, images, masks)[1], network_works(half, images, masks)[1]
+    before, after = alternate(first, second, options.device, options.times)
+    return {"literal_fp32_eager": len(images) / before, "ours_bf16_compiled": len(images) / after}
+
+
 def show(row: dict[str, Any]) -> None:
     """One line of the table, in milliseconds."""
     print(
@@ -196,6 +214,7 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=16)
     parser.add_argument("--times", type=int, default=20, help="pairs a median is taken of")
     parser.add_argument("--name", default=platform.node(), help="of the machine, and of its file in benchmarks/results")
+    parser.add_argument("--rates", action="store_true", help="also images/s in training, ours compiled and in bf16")
     parser.add_argument("--peak", choices=["literal", "ours"], help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -208,6 +227,9 @@ def main() -> None:
     rows = measure(options)
     print(f"peak memory of a step: {memory['literal']:.0f} MiB literal, {memory['ours']:.0f} MiB ours", end=" ")
     print(f"({memory['ours'] / memory['literal']:.2f})")
+    rate = rates(options) if options.rates else {}
+    for kind, value in rate.items():
+        print(f"training, {kind}: {value:.1f} images/s")
     content = {
         "schema": 1,
         "device": torch.cuda.get_device_name()
@@ -220,6 +242,7 @@ def main() -> None:
         "setting": {"batch": options.batch, "size": options.size, "width": options.width, "times": options.times},
         "ceilings": options.ceiling,
         "memory_mib": memory,
+        "images_per_second": rate,
         "rows": rows,
     }
     RESULTS.mkdir(exist_ok=True)

@@ -122,7 +122,13 @@ class DynamicAttentionTransformer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """B×C×H×W → B×C×H×W."""
-        projection, norm, activation = self.out
+        _, norm, activation = self.out
+        out: Tensor = activation(norm(self.attended(x)))
+        return out
+
+    def attended(self, x: Tensor) -> Tensor:
+        """The attention's output after its 1×1 convolution, B×C×H×W → B×C×H×W."""
+        projection = self.out[0]
         assert isinstance(projection, nn.Conv2d)
         mixing = projection.weight.flatten(1)
         # Kernels of a sample's own cannot be exported for a batch of any size: there the values are formed.
@@ -132,19 +138,18 @@ class DynamicAttentionTransformer(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             wide = torch.promote_types(x.dtype, torch.float32)
             attention = self.attention(x.to(wide), [source.to(wide) for source in padded])
-        attended = []
+        outputs = []
         for weight, values, source, d in zip(attention, _weights(self.values), padded, self.dilations, strict=True):
             if formed:
                 v = F.conv2d(source, neighbour_kernel(values.flatten(1), self.gradient), dilation=d)
                 each = weight @ v.flatten(2).unflatten(1, (self.heads, -1))
-                attended.append(each.flatten(1, 2).unflatten(2, x.shape[2:]))
+                outputs.append(each.flatten(1, 2).unflatten(2, x.shape[2:]))
             else:
                 kernel = (weight.to(values.dtype) @ values.flatten(1).unflatten(0, (self.heads, -1))).flatten(1, 2)
                 kernel = neighbour_kernel(mixing @ kernel if fold else kernel, self.gradient)
-                attended.append(neighbourhood_conv(source, kernel, d))
-        total = sum(attended[1:], attended[0])
-        out: Tensor = activation(norm(total if fold else projection(total)))
-        return out
+                outputs.append(neighbourhood_conv(source, kernel, d))
+        total = sum(outputs[1:], outputs[0])
+        return total if fold else projection(total)
 
 
 def _moments_pay(keys: int, x: Tensor, d: int) -> bool:

@@ -160,8 +160,7 @@ class _Moments(torch.autograd.Function):
     def forward(ctx: Any, padded: Tensor, mean: Tensor, d: int) -> Tensor:
         batch, channels, height, width = padded.shape
         # Offsets beyond the padding meet zeros, and are not used in the end.
-        extended = padded.new_zeros(batch, channels, height + 2 * d, width + 4 * d)
-        torch.sub(padded, mean, out=extended[..., :height, 2 * d : 2 * d + width])
+        extended = F.pad(padded - mean, (2 * d, 2 * d, 0, 2 * d))
         ctx.save_for_backward(extended)
         ctx.d = d
         sums = []
