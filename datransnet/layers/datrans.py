@@ -149,7 +149,8 @@ class DynamicAttentionTransformer(nn.Module):
                 kernel = neighbour_kernel(mixing @ kernel if fold else kernel, self.gradient)
                 outputs.append(neighbourhood_conv(source, kernel, d))
         total = sum(outputs[1:], outputs[0])
-        return total if fold else projection(total)
+        out: Tensor = total if fold else projection(total)
+        return out
 
 
 def _moments_pay(keys: int, x: Tensor, d: int) -> bool:
