@@ -106,6 +106,11 @@ class _Piece(NamedTuple):
     columns: list[int]
     width: int
 
+    @property
+    def is_core(self) -> bool:
+        """Whether this is the one large window; the others are thin or small."""
+        return len(self.rows) == len(self.columns) == 1
+
     def contexts(self, extended: Tensor, d: int) -> list[Tensor]:
         """Views of the windows with what their offsets reach: 2d rows below, 2d columns on both sides."""
         h, w = self.height + 2 * d, self.width + 4 * d
@@ -151,67 +156,81 @@ def _chosen(device: torch.device) -> Tensor:
 
 
 class _Moments(torch.autograd.Function):
-    """``N Nᵀ`` of a reflect-padded image minus a constant of its channels, H and W more than 2d.
+    """Sums over the pixels of ``N`` and ``N Nᵀ`` of a reflect-padded image, H and W more than 2d.
 
-    B×C×(H + 2d)×(W + 2d) and B×C×1×1 → B×9×9×C×C.
+    B×C×(H + 2d)×(W + 2d) → B×9×C and B×9×9×C×C.
     """
 
     @staticmethod
-    def forward(ctx: Any, padded: Tensor, mean: Tensor, d: int) -> Tensor:
+    def forward(ctx: Any, padded: Tensor, d: int) -> tuple[Tensor, Tensor]:
         batch, channels, height, width = padded.shape
-        # Offsets beyond the padding meet zeros, and are not used in the end.
-        extended = F.pad(padded - mean, (2 * d, 2 * d, 0, 2 * d))
+        extended = F.pad(padded, (2 * d, 2 * d, 0, 2 * d))  # offsets beyond the image meet zeros: not used in the end
         ctx.save_for_backward(extended)
         ctx.d = d
         sums = []
         for piece in _pieces(height - 2 * d, width - 2 * d, d):
             context = piece.gather(extended, d)
-            found = _correlate(piece.window(context, d), context, _OFFSETS, d)
-            sums.append(found.view(batch, len(piece.rows), len(piece.columns), -1))
+            window = piece.window(context, d)
+            if piece.is_core:
+                products = _correlate(window, context, _OFFSETS, d)
+            else:
+                products = window.flatten(2) @ F.unfold(context, _OFFSETS, dilation=d).transpose(1, 2)
+            # What is summed over a piece: products of window and context at every offset, and the window itself.
+            both = torch.cat([products.reshape(len(context), -1), window.sum(dim=(2, 3))], dim=1)
+            sums.append(both.view(batch, len(piece.rows), len(piece.columns), -1))
         core, along_rows, along_columns, corners = sums
         strips = _strips(padded)
         columns = along_columns + torch.einsum("sl,blmk->bsmk", strips, corners)
         windows = core + torch.einsum("sl,blmk->bsmk", strips, along_rows)
-        windows = windows + torch.einsum("tm,bsmk->bstk", strips, columns)
-        by_offset = windows.reshape(batch, 9, channels, channels, 15).permute(0, 1, 4, 2, 3).flatten(1, 2)
+        windows = (windows + torch.einsum("tm,bsmk->bstk", strips, columns)).flatten(1, 2)
+        first, products = windows[..., -channels:].clone(), windows[..., :-channels]
+        by_offset = products.unflatten(2, (channels, channels, -1)).permute(0, 1, 4, 2, 3).flatten(1, 2)
         half = by_offset[:, _chosen(padded.device)]
-        first, second = zip(*_PAIRS, strict=True)
-        moments = padded.new_empty(batch, 9, 9, channels, channels)
-        moments[:, second, first] = half.transpose(-1, -2)
-        moments[:, first, second] = half
-        return moments
+        one, other = zip(*_PAIRS, strict=True)
+        second = padded.new_empty(batch, 9, 9, channels, channels)
+        second[:, other, one] = half.transpose(-1, -2)
+        second[:, one, other] = half
+        return first, second
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, to_first: Tensor, to_second: Tensor) -> tuple[Tensor, None]:
         (extended,) = ctx.saved_tensors
         d, (batch, channels, height, width) = ctx.d, extended.shape
-        first, second = zip(*_PAIRS, strict=True)
-        half = grad[:, first, second]
-        mirrored = grad[:, second, first].transpose(-1, -2).clone()
+        one, other = zip(*_PAIRS, strict=True)
+        mirrored = to_second[:, other, one].transpose(-1, -2).clone()
         mirrored[:, [pair for pair, (s, t) in enumerate(_PAIRS) if s == t]] = 0
-        by_offset = grad.new_zeros(batch, 9 * 15, channels, channels)
-        by_offset[:, _chosen(grad.device)] = half + mirrored
-        windows = by_offset.view(batch, 9, 15, channels, channels).permute(0, 1, 3, 4, 2).reshape(batch, 3, 3, -1)
-        strips = _strips(grad)
+        by_offset = to_second.new_zeros(batch, 9 * 15, channels, channels)
+        by_offset[:, _chosen(extended.device)] = to_second[:, one, other] + mirrored
+        products = by_offset.unflatten(1, (9, 15)).permute(0, 1, 3, 4, 2).flatten(2)
+        windows = torch.cat([products, to_first], dim=2).unflatten(1, (3, 3))
+        strips = _strips(extended)
         columns = torch.einsum("tm,bstk->bsmk", strips, windows)
-        kernels = [
+        shares = [
             windows.sum(dim=(1, 2)),
             torch.einsum("sl,bstk->blk", strips, windows),
             columns.sum(dim=1),
             torch.einsum("sl,bsmk->blmk", strips, columns),
         ]
         to_extended = torch.zeros_like(extended)
-        for piece, kernel in zip(_pieces(height - 4 * d, width - 6 * d, d), kernels, strict=True):
-            weight = kernel.reshape(-1, channels, *_OFFSETS)
+        for piece, share in zip(_pieces(height - 4 * d, width - 6 * d, d), shares, strict=True):
             context = piece.gather(extended, d)
-            to_context = _spread(piece.window(context, d), weight, d)
-            piece.window(to_context, d).add_(_convolve(context, weight, d))
-            for view, part in zip(
-                piece.contexts(to_extended, d), to_context.unflatten(0, (batch, -1)).unbind(1), strict=True
-            ):
+            window = piece.window(context, d)
+            kernel = share.reshape(len(context), -1)[:, :-channels]
+            if piece.is_core:
+                weight = kernel.reshape(-1, channels, *_OFFSETS)
+                to_context, to_window = _spread(window, weight, d), _convolve(context, weight, d)
+            else:
+                weight = kernel.unflatten(1, (channels, -1))
+                unfolded = weight.transpose(1, 2) @ window.flatten(2)
+                to_context = F.fold(unfolded, (context.shape[2], context.shape[3]), _OFFSETS, dilation=d)
+                to_window = (weight @ F.unfold(context, _OFFSETS, dilation=d)).view(window.shape)
+            to_window += share.reshape(len(context), -1, 1, 1)[:, -channels:]
+            piece.window(to_context, d).add_(to_window)
+            parts = to_context.unflatten(0, (batch, -1)).unbind(1)
+            for view, part in zip(piece.contexts(to_extended, d), parts, strict=True):
                 view += part
-        return to_extended[..., : height - 2 * d, 2 * d : width - 2 * d], None, None
+        return to_extended[..., : height - 2 * d, 2 * d : width - 2 * d], None
 
 
 @dataclass(frozen=True)
@@ -257,17 +276,9 @@ def neighbourhood_moments(padded: Tensor, d: int) -> Moments:
     They are those of the image minus a constant, which needs no gradient: in float32 it keeps small differences of
     large values apart from rounding.
     """
-    height, width = padded.shape[2] - 2 * d, padded.shape[3] - 2 * d
+    area = (padded.shape[2] - 2 * d) * (padded.shape[3] - 2 * d)
     mean = padded.detach().mean(dim=(2, 3), keepdim=True)
-    down, across = (_windows(length, d, padded) for length in (height, width))
-    sums = down @ padded @ across.T - height * width * mean
-    blocks: Tensor = _Moments.apply(padded, mean, d)  # type: ignore[no-untyped-call]
-    second = blocks.transpose(2, 3).flatten(3, 4).flatten(1, 2)
-    return Moments(mean.flatten(1).repeat(1, 9), sums.flatten(2).transpose(1, 2).flatten(1), second, height * width)
-
-
-def _windows(length: int, d: int, like: Tensor) -> Tensor:
-    """Indicators of the windows of the three shifts in a padded axis, 3×(length + 2d)."""
-    places = torch.arange(length + 2 * d, device=like.device)
-    start = torch.tensor([[0], [d], [2 * d]], device=like.device)
-    return ((places >= start) & (places < start + length)).to(like)
+    first, second = _Moments.apply(padded - mean, d)  # type: ignore[no-untyped-call]
+    return Moments(
+        mean.flatten(1).repeat(1, 9), first.flatten(1), second.transpose(2, 3).flatten(3, 4).flatten(1, 2), area
+    )
