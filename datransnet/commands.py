@@ -101,6 +101,7 @@ def fit_command(
     if is_first():
         out.mkdir(parents=True, exist_ok=True)
         write_text(plan, json.dumps(asked, indent=1) + "\n")
+    torch.use_deterministic_algorithms(True, warn_only=True)
     torch.manual_seed(derive_seed(seed, "init"))
     model = create_model(name, **parse_assignments(pairs))
     epochs = fit(model, train, validation, recipe, seed=seed, checkpoint=out / "checkpoint.pt", device=device)
