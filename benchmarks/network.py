@@ -48,6 +48,14 @@ class Traffic(TorchDispatchMode):
         return out
 
 
+def device_name(device: str) -> str:
+    """What computes, as it calls itself."""
+    if device != "cpu":
+        return torch.cuda.get_device_name()
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
 def synchronise(device: str) -> None:
     """Wait for an accelerator."""
     if device != "cpu":
@@ -213,7 +221,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--width", type=int, default=16)
     parser.add_argument("--times", type=int, default=20, help="pairs a median is taken of")
-    parser.add_argument("--name", default=platform.node(), help="of the machine, and of its file in benchmarks/results")
+    parser.add_argument("--name", help="of the file in benchmarks/results; that of the device if not given")
     parser.add_argument("--rates", action="store_true", help="also images/s in training, ours compiled and in bf16")
     parser.add_argument("--peak", choices=["literal", "ours"], help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -232,9 +240,7 @@ def main() -> None:
         print(f"training, {kind}: {value:.1f} images/s")
     content = {
         "schema": 1,
-        "device": torch.cuda.get_device_name()
-        if options.device != "cpu"
-        else platform.processor() or platform.machine(),
+        "device": device_name(options.device),
         "threads": options.threads,
         "torch": torch.__version__,
         "python": platform.python_version(),
@@ -246,7 +252,8 @@ def main() -> None:
         "rows": rows,
     }
     RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{options.name}.json"
+    name = options.name or f"{device_name(options.device)} {options.threads}".lower().replace(" ", "-")
+    path = RESULTS / f"{name}.json"
     path.write_text(json.dumps(content, indent=1) + "\n")
     print(path)
 

@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from datransnet.weights import load_weights
 from tests.pipeline.conftest import StudyFolder, tiny_params
 
 pytestmark = pytest.mark.study
@@ -52,6 +53,8 @@ def test_the_best_model_card_names_its_run(reference):
     card = json.loads((folder / "models/best/card.json").read_text())
     weights = (folder / "models/best/weights.safetensors").read_bytes()
     assert weights == (folder / f"runs/{card['key']}/weights.safetensors").read_bytes()
+    _, recipe = load_weights(folder / "models/best")  # as `python -m datransnet` reads it
+    assert recipe.epochs == 8
 
 
 def test_mlflow_shows_a_parent_a_stage_and_a_child_a_run(reference):
