@@ -41,7 +41,7 @@ def make_literal(model: DATransNet) -> DATransNet:
 
 
 def create_literal(**arguments: object) -> DATransNet:
-    """A DATransNet in literal form; arguments as `create_model`'s."""
+    """A DATransNet in literal form and, as released, with the channels first; arguments as `create_model`'s."""
     model = create_model("datransnet", **arguments)
     assert isinstance(model, DATransNet)
-    return make_literal(model)
+    return make_literal(model.to(memory_format=torch.contiguous_format))

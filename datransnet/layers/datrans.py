@@ -123,7 +123,9 @@ class DynamicAttentionTransformer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """B×C×H×W → B×C×H×W."""
         _, norm, activation = self.out
-        out: Tensor = activation(norm(self.attended(x)))
+        # Inside, pixels are summed over: channels first. Outside, convolutions mix channels: last.
+        attended = self.attended(x.contiguous()).contiguous(memory_format=torch.channels_last)
+        out: Tensor = activation(norm(attended))
         return out
 
     def attended(self, x: Tensor) -> Tensor:

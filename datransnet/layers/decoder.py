@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from datransnet.layers.normed import normed
+
 
 class GatedUpBlock(nn.Module):
     """deep B×C×H/2×W/2, skip and feature B×C×H×W → B×C_out×H×W."""
@@ -24,6 +26,5 @@ class GatedUpBlock(nn.Module):
         """See the class; returns B×C_out×H×W."""
         up = F.interpolate(deep, scale_factor=2, mode="bilinear", align_corners=False)
         joined = torch.cat([skip, self.gate(feature).sigmoid() * up], dim=1)
-        inner = self.bn1(self.conv1(joined)).relu_()
-        out: Tensor = self.bn2(self.conv2(inner)).relu_()
-        return out
+        inner = normed(self.conv1, self.bn1, joined).relu_()
+        return normed(self.conv2, self.bn2, inner).relu_()

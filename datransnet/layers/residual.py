@@ -6,6 +6,8 @@ The shortcut is the identity, or a 1×1 convolution and a batch norm where the c
 
 from torch import Tensor, nn
 
+from datransnet.layers.normed import normed
+
 
 class ResidualBlock(nn.Module):
     """Two 3×3 convolutions with batch norm around a shortcut.
@@ -20,12 +22,20 @@ class ResidualBlock(nn.Module):
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
         self.bn2 = nn.BatchNorm2d(out_channels)
         self.activation = nn.LeakyReLU(0.01, inplace=True)
-        self.shortcut: nn.Module = nn.Identity()
+        self.shortcut: nn.Identity | nn.Sequential = nn.Identity()
         if in_channels != out_channels:
             self.shortcut = nn.Sequential(nn.Conv2d(in_channels, out_channels, 1), nn.BatchNorm2d(out_channels))
 
     def forward(self, x: Tensor) -> Tensor:
         """B×C_in×H×W → B×C_out×H×W."""
-        inner = self.activation(self.bn1(self.conv1(x)))
-        out: Tensor = self.activation(self.bn2(self.conv2(inner)) + self.shortcut(x))
+        inner = self.activation(normed(self.conv1, self.bn1, x))
+        out: Tensor = self.activation(normed(self.conv2, self.bn2, inner) + self._passed(x))
         return out
+
+    def _passed(self, x: Tensor) -> Tensor:
+        if isinstance(self.shortcut, nn.Identity):
+            return x
+        conv, norm = self.shortcut
+        assert isinstance(conv, nn.Conv2d)
+        assert isinstance(norm, nn.BatchNorm2d)
+        return normed(conv, norm, x)
