@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -46,6 +47,11 @@ def tiny_params() -> dict[str, Any]:
     }
 
 
+def interruptible() -> None:
+    """Let Ctrl-C reach a process also where the tests themselves were started in the background, which ignores it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 class StudyFolder:
     """A study in a folder of its own, and its commands as processes."""
 
@@ -69,6 +75,7 @@ class StudyFolder:
             stderr=subprocess.PIPE,
             text=True,
             process_group=0,
+            preexec_fn=interruptible,
         )
 
     def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
