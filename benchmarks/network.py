@@ -99,7 +99,7 @@ def block_works(module: nn.Module, call: Callable[..., Tensor], inputs: list[Ten
     """Forward in evaluation, and forward with backward in training mode."""
     inputs = [item.requires_grad_() for item in inputs]
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def forward() -> None:
         module.eval()
         call(*inputs)
@@ -115,7 +115,7 @@ def network_works(model: Any, images: Tensor, masks: Tensor) -> tuple[Work, Work
     """Forward in evaluation, and a training step with Adam."""
     optimizer = torch.optim.Adam(model.parameters())
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def forward() -> None:
         model.eval()
         model(images)
