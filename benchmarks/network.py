@@ -24,7 +24,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.literal import create_literal, literal_datrans
+from benchmarks.literal import create_literal
 from datransnet import create_model
 from datransnet.layers.datrans import DynamicAttentionTransformer
 from datransnet.losses import LOSSES
@@ -95,23 +95,23 @@ def limit(work: Work, ceiling: dict[str, float]) -> float:
     return max(flops.get_total_flops() / ceiling["flops"], traffic.bytes / ceiling["bytes"])
 
 
-def block_works(module: nn.Module, call: Callable[..., Tensor], inputs: list[Tensor]) -> tuple[Work, Work]:
+def block_works(module: nn.Module, inputs: list[Tensor]) -> tuple[Work, Work]:
     """Forward in evaluation, and forward with backward in training mode."""
     inputs = [item.requires_grad_() for item in inputs]
 
     @torch.no_grad()
     def forward() -> None:
         module.eval()
-        call(*inputs)
+        module(*inputs)
 
     def both() -> None:
         module.train()
-        call(*inputs).sum().backward()
+        module(*inputs).sum().backward()
 
     return forward, both
 
 
-def network_works(model: Any, images: Tensor, masks: Tensor) -> tuple[Work, Work]:
+def network_works(model: nn.Module, images: Tensor, masks: Tensor) -> tuple[Work, Work]:
     """Forward in evaluation, and a training step with Adam."""
     optimizer = torch.optim.Adam(model.parameters())
 
@@ -166,14 +166,15 @@ def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
     device, ceiling = options.device, options.ceiling
     works: list[tuple[str, tuple[Work, Work], tuple[Work, Work]]] = []
     model, images, masks = setting("ours", options)
+    literal_model, _, _ = setting("literal", options)
     assert isinstance(model.skips, nn.ModuleList)
+    assert isinstance(literal_model.skips, nn.ModuleList)
     for level, block in enumerate(model.skips):
         assert isinstance(block, DynamicAttentionTransformer)
         side = options.size >> level
         inputs = [torch.rand(options.batch, block.out[0].out_channels, side, side, device=device)]
-        literal = block_works(block, lambda x, block=block: literal_datrans(block, x), inputs)
-        works.append((f"DATrans, level {level}", literal, block_works(block, block, inputs)))
-    literal_model, _, _ = setting("literal", options)
+        literal = literal_model.skips[level]
+        works.append((f"DATrans, level {level}", block_works(literal, inputs), block_works(block, inputs)))
     works.append(("network", network_works(literal_model, images, masks), network_works(model, images, masks)))
     rows = []
     for name, literal, ours in works:
@@ -185,19 +186,26 @@ def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
     return rows
 
 
+class Half(nn.Module):
+    """A network compiled whole, computing in bf16 where that is safe; float32 logits."""
+
+    def __init__(self, model: nn.Module, kind: str) -> None:
+        super().__init__()
+        self.model, self.kind = model, kind
+        self.model.compile(fullgraph=True)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """B×1×H×W → B×1×H×W."""
+        with torch.autocast(self.kind, torch.bfloat16):
+            logits: Tensor = self.model(images)
+        return logits.float()
+
+
 def rates(options: argparse.Namespace) -> dict[str, float]:
     """Images a second in training: the literal form in float32 as it is, and ours in bf16, channels last, compiled."""
     literal, images, masks = setting("literal", options)
     ours, _, _ = setting("ours", options)
-    compiled = torch.compile(ours.to(memory_format=torch.channels_last), fullgraph=True)
-    kind = options.device.partition(":")[0]
-
-    def half(batch: Tensor) -> Tensor:
-        with torch.autocast(kind, torch.bfloat16):
-            logits: Tensor = compiled(batch)
-        return logits.float()
-
-    half.train, half.eval, half.parameters = ours.train, ours.eval, ours.parameters  # type: ignore[attr-defined]
+    half = Half(ours, options.device.partition(":")[0])
     first, second = network_works(literal, images, masks)[1], network_works(half, images, masks)[1]
     before, after = alternate(first, second, options.device, options.times)
     return {"literal_fp32_eager": len(images) / before, "ours_bf16_compiled": len(images) / after}

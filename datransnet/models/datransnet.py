@@ -92,7 +92,7 @@ class DATransNet(Network):
         deep_to_shallow = zip(reversed(encoded[:-1]), [4 * width, 2 * width, width, width], strict=True)
         self.decoders = nn.ModuleList(GatedUpBlock(a, b) for a, b in deep_to_shallow)
         self.head = MultiKernelHead(width)
-        # Convolutions of few channels are up to three times faster on CPUs with the channels last (benchmarks/).
+        # Convolutions of few channels are up to three times faster on CPUs with the channels last.
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         # Reflect padding inside DATrans needs a level larger than its dilation.
         self.smallest = max(2**index * (max(level) + 1) for index, level in enumerate(levels))

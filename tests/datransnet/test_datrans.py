@@ -16,7 +16,10 @@ from datransnet.layers.neighbourhood import neighbourhood_conv, neighbourhood_mo
 @pytest.fixture(params=["moments", "keys"])
 def path(request, monkeypatch):
     """Both ways to meet the keys, whatever the sizes at hand recommend."""
-    larger = lambda keys, x, d: min(x.shape[2:]) > 2 * d  # noqa: E731
+
+    def larger(keys, x, d):
+        return min(x.shape[2:]) > 2 * d
+
     monkeypatch.setattr(datrans, "_moments_pay", larger if request.param == "moments" else lambda *_: False)
 
 
