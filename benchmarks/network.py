@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +27,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.literal import create_literal
 from datransnet import create_model
+from datransnet.layers import datrans
 from datransnet.layers.datrans import DynamicAttentionTransformer
 from datransnet.losses import LOSSES
 
@@ -186,6 +188,34 @@ def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
     return rows
 
 
+def chosen(work: Work, moments: bool) -> Work:
+    """A call that gets its key products by the autocorrelation, or forms the keys, whatever the block would choose."""
+
+    def forced() -> None:
+        with patch.object(datrans, "moments_pay", return_value=moments):
+            work()
+
+    return forced
+
+
+def choices(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Forward and backward of each block, with keys formed and by the autocorrelation, and which of them it chooses."""
+    model, _, _ = setting("ours", options)
+    assert isinstance(model.skips, nn.ModuleList)
+    rows = []
+    for level, block in enumerate(model.skips):
+        assert isinstance(block, DynamicAttentionTransformer)
+        side = options.size >> level
+        x = torch.rand(options.batch, block.out[0].out_channels, side, side, device=options.device)
+        _, both = block_works(block, [x])
+        formed, moments = alternate(chosen(both, False), chosen(both, True), options.device, options.times)
+        keys = len(block.keys[0].weight)
+        pays = [datrans.moments_pay(keys, x, d) for d in block.dilations]
+        rows.append({"level": level, "formed": formed, "moments": moments, "moments_chosen": pays})
+        print(f"keys of level {level}: formed {1e3 * formed:.1f} ms, by moments {1e3 * moments:.1f} ms; moments {pays}")
+    return rows
+
+
 class Half(nn.Module):
     """A network compiled whole, computing in bf16 where that is safe; float32 logits."""
 
@@ -243,6 +273,7 @@ def main() -> None:
     rows = measure(options)
     print(f"peak memory of a step: {memory['literal']:.0f} MiB literal, {memory['ours']:.0f} MiB ours", end=" ")
     print(f"({memory['ours'] / memory['literal']:.2f})")
+    choice = choices(options)
     rate = rates(options) if options.rates else {}
     for kind, value in rate.items():
         print(f"training, {kind}: {value:.1f} images/s")
@@ -258,6 +289,7 @@ def main() -> None:
         "memory_mib": memory,
         "images_per_second": rate,
         "rows": rows,
+        "keys": choice,
     }
     RESULTS.mkdir(exist_ok=True)
     name = options.name or f"{device_name(options.device)} {options.threads}".lower().replace(" ", "-")

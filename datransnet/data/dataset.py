@@ -1,13 +1,20 @@
-"""A part of a split dataset in memory, as uint8: the datasets of the field are small, decoding is not free."""
+"""A part of a split dataset as uint8, decoded once: the datasets of the field are small, decoding is not free."""
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from datransnet.data.decoded import Pixels, mapped
 from datransnet.data.images import Luminance, Truth, read_image, read_mask
 from datransnet.data.layouts import find_pairs
-from datransnet.data.manifest import Manifest, Part, pair_digest
+from datransnet.data.manifest import Item, Manifest, Part, pair_digest
 from datransnet.errors import DataError
+
+DECODED = ".decoded"
+"""The folder beside a split dataset that holds its decoded pixels."""
 
 
 @dataclass(frozen=True)
@@ -16,13 +23,15 @@ class Images:
 
     Attributes:
         ids: N names.
-        images: N arrays H×W, uint8.
-        masks: N arrays H×W, bool.
+        images: N arrays H×W, uint8, read-only.
+        masks: N arrays H×W, bool, read-only.
+        cache: where what is derived from them may be kept for other processes; None keeps it in memory.
     """
 
     ids: list[str]
     images: list[Luminance]
     masks: list[Truth]
+    cache: Path | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -39,24 +48,52 @@ class Images:
 def load_part(folder: Path, *parts: Part) -> Images:
     """Parts of a dataset written by `datransnet.data.splits.split`, every image checked against the manifest.
 
+    The first to ask decodes the dataset into ``.decoded/<NAME>-<digest>/pixels.npy`` beside it; whoever comes later,
+    in this process or another, maps that file into its memory.
+
     Raises:
         DataError: if a file is missing, damaged, or not the manifest's.
     """
     manifest = Manifest.read(folder / "manifest.json")
-    loaded = Images([], [], [])
+    if not any(item.part in parts for item in manifest.items):
+        raise DataError(f"{folder} has no image in its {' or '.join(parts)} part.")
+    cache = folder.parent / DECODED / f"{folder.name}-{manifest.digest[:16]}"
+    pixels = mapped(cache / "pixels.npy", lambda: _decode(folder, manifest))
+    _forget_others(cache)
+    loaded = Images([], [], [], cache / "+".join(sorted(parts)))
+    place = 0
     for item in manifest.items:
+        area = item.height * item.width
+        image, mask = pixels[place : place + 2 * area].reshape(2, item.height, item.width)
+        place += 2 * area
         if item.part in parts:
-            place = folder / ("test" if item.part == "test" else "trainval")
-            image = read_image(place / "images" / f"{item.id}.png")
-            mask = read_mask(place / "masks" / f"{item.id}.png")
-            if pair_digest(image, mask) != item.digest:
-                raise DataError(f"{place}: {item.id} is not the image of the manifest. Run the split stage again.")
             loaded.ids.append(item.id)
             loaded.images.append(image)
-            loaded.masks.append(mask)
-    if not len(loaded):
-        raise DataError(f"{folder} has no image in its {' or '.join(parts)} part.")
+            loaded.masks.append(mask.view(np.bool_))
     return loaded
+
+
+def _decode(folder: Path, manifest: Manifest) -> Pixels:
+    """All images, each followed by its mask, in the manifest's order, as one row of bytes."""
+    return np.concatenate([array.ravel() for item in manifest.items for array in _read(folder, item)])
+
+
+def _read(folder: Path, item: Item) -> tuple[Luminance, Pixels]:
+    """An image and its mask of 0 and 1, checked against the manifest."""
+    place = folder / ("test" if item.part == "test" else "trainval")
+    image = read_image(place / "images" / f"{item.id}.png")
+    mask = read_mask(place / "masks" / f"{item.id}.png")
+    if pair_digest(image, mask) != item.digest:
+        raise DataError(f"{place}: {item.id} is not the image of the manifest. Run the split stage again.")
+    return image, mask.view(np.uint8)
+
+
+def _forget_others(cache: Path) -> None:
+    """Remove what was decoded of the same dataset when its content or split was another."""
+    name = cache.name.rpartition("-")[0]
+    for other in cache.parent.glob(f"{name}-*"):
+        if other != cache:
+            shutil.rmtree(other, ignore_errors=True)
 
 
 def load_folder(folder: Path) -> Images:

@@ -17,8 +17,7 @@ import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from datransnet.data.dataset import Images
-from datransnet.data.paste import Target, lift_targets
-from datransnet.data.transforms import batches
+from datransnet.data.loader import Loader
 from datransnet.engine.checkpoint import load_checkpoint, save_checkpoint
 from datransnet.engine.distributed import gathered, is_first, shared, synchronised
 from datransnet.engine.predict import score_images
@@ -95,22 +94,22 @@ class _Training:
         if self.average is not None:
             self.average.update_parameters(self.model)
 
-    def epoch(self, train: Images, targets: list[Target], seed: int, number: int) -> dict[str, float]:
+    def epoch(self, loader: Loader, seed: int, number: int) -> dict[str, float]:
         """One pass over the training part; mean loss over its images and the last learning rate."""
         recipe = self.recipe
         self.model.train()
         torch.manual_seed(derive_seed(seed, "step", number))  # for networks with dropout and the like
         rng = np.random.default_rng(derive_seed(seed, "order", number))
-        steps = math.ceil(len(train) / recipe.batch_size)
+        steps = math.ceil(len(loader.data) / recipe.batch_size)
         total, seen, rate, pending = 0.0, 0, recipe.lr, 0
-        for step, (images, masks) in enumerate(batches(train, targets, recipe, rng)):
+        for step, (images, masks) in enumerate(loader.epoch(rng)):
             rate = learning_rate(recipe, ((number - 1) * steps + step + 1) / (recipe.epochs * steps + 1))
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
             with torch.autocast(self.device.partition(":")[0], torch.bfloat16, enabled=recipe.precision == "bf16"):
-                part = shared(self.model, images).to(self.device)
+                part = shared(self.model, images)
                 logits = gathered(self.trained(part), len(images))
-            loss = LOSSES[recipe.loss](logits.float(), masks.to(self.device))
+            loss = LOSSES[recipe.loss](logits.float(), masks)
             value = loss.item()
             if not math.isfinite(value):
                 raise TrainingError(
@@ -178,11 +177,11 @@ def fit(
     if checkpoint:
         training.load(checkpoint)
     yield from (dict(metrics) for metrics in training.history)
-    targets = lift_targets(train.images, train.masks) if recipe.paste else []
+    loader = Loader(train, recipe, device)
     while not finished(recipe, training.history):
         epoch = len(training.history) + 1
         started = time.perf_counter()
-        metrics: Epoch = {"epoch": epoch, **training.epoch(train, targets, seed, epoch)}
+        metrics: Epoch = {"epoch": epoch, **training.epoch(loader, seed, epoch)}
         if epoch % recipe.validate_every == 0 or epoch == recipe.epochs:
             metrics |= training.validate(validation, epoch)
         best = training.best

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from datransnet.data.dataset import Images
 from datransnet.data.images import Luminance
-from datransnet.data.transforms import resize_image, to_input
+from datransnet.data.loader import shrink, to_input
+from datransnet.data.transforms import resize_image
 from datransnet.engine.recipe import Recipe
 from datransnet.metrics.score import Score, score
 from datransnet.models.registry import Network
@@ -68,12 +69,11 @@ def predict_image(model: Network, image: Luminance, recipe: Recipe, device: str 
     Under ``view="resize"`` the network sees the image at the recipe's size and its scores are resized back; under
     ``"crop"`` it sees the image whole, or in tiles (`tiled`).
     """
-    batch = to_input(image).unsqueeze(0).to(device)
     if recipe.view == "resize":
-        scores = model(resize_image(batch, recipe.size, recipe.size)).float().sigmoid()
+        scores = model(to_input([shrink(image, recipe.size)], device)).float().sigmoid()
         scores = resize_image(scores, *image.shape)
     else:
-        scores = tiled(model, batch).float().sigmoid()
+        scores = tiled(model, to_input([image], device)).float().sigmoid()
     found: ScoreMap = scores[0, 0].clamp(0, 1).cpu().numpy()
     return found
 

@@ -13,7 +13,7 @@ Keys and values are linear in the nine pixels of a neighbourhood, so neither the
 * values are used as ``A V`` only, which is a 3×3 convolution whose kernel ``A W_v`` differs per sample; the output's
   1×1 convolution joins that kernel where it makes it no larger;
 * keys are used as ``Q Kᵀ`` and by their norms only, which follow from the local autocorrelation of ``x`` (see
-  `datransnet.layers.neighbourhood`). Where that would cost more multiply-adds (`_moments_pay`), keys are formed, by one
+  `datransnet.layers.neighbourhood`). Where that would cost more multiply-adds (`moments_pay`), keys are formed, by one
   dilated convolution.
 
 Parity with released checkpoints:
@@ -96,7 +96,7 @@ class DynamicAttentionTransformer(nn.Module):
         query_squares = x.new_empty(0)
         for weight, source, d in zip(_weights(self.keys), padded, self.dilations, strict=True):
             keys = neighbour_kernel(weight.flatten(1), self.gradient).to(x.dtype)
-            if not torch.compiler.is_exporting() and _moments_pay(len(keys), x, d):
+            if not torch.compiler.is_exporting() and moments_pay(len(keys), x, d):
                 q, k = maps(F.pad(queries, (1, 1, 1, 1))), maps(keys)
                 moments = neighbourhood_moments(source, d)
                 products.append(moments.inner(q, k))
@@ -155,12 +155,12 @@ class DynamicAttentionTransformer(nn.Module):
         return out
 
 
-def _moments_pay(keys: int, x: Tensor, d: int) -> bool:
+def moments_pay(keys: int, x: Tensor, d: int) -> bool:
     """Whether the autocorrelation is cheaper than forming the keys, forward and backward together.
 
     By multiply-adds: 15 and 30 C² a pixel and 3 (9C)² a key, against 27 C a pixel and key. Those of the autocorrelation
-    count twice, since they come with copies of the image: so weighed, the rule agrees with single trials on a CPU at
-    the first three levels of the default network. On other devices nothing is measured yet, and keys are formed.
+    count twice, since they come with copies of the image: so weighed, the rule chooses what ``make bench`` measures to
+    be faster on a CPU. On other devices nothing is measured yet, and keys are formed.
     """
     channels, height, width = x.shape[1:]
     if min(height, width) <= 2 * d or x.device.type != "cpu":

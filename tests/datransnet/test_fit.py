@@ -15,8 +15,6 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from datransnet import create_model
 from datransnet.data.dataset import load_part
-from datransnet.data.paste import lift_targets, paste
-from datransnet.data.transforms import batches, crop
 from datransnet.engine.checkpoint import load_checkpoint, save_checkpoint
 from datransnet.engine.fit import fit
 from datransnet.engine.predict import predict, tiled
@@ -222,43 +220,6 @@ def test_scores_have_the_images_own_size(scenes, view):
     for scores, image in zip(predict(small(), data, recipe), data.images, strict=True):
         assert scores.shape == image.shape
         assert 0 <= scores.min() <= scores.max() <= 1
-
-
-@pytest.mark.parametrize("view", ["crop", "resize"])
-def test_an_epoch_shows_every_image_once(scenes, view):
-    data = load_part(scenes, "train")
-    how = Recipe(view=view, size=64, target_share=0.5, zoom=1.5, augment=True, intensity=0.5, paste=0.5)
-    targets = lift_targets(data.images, data.masks)
-    seen = list(batches(data, targets, how, np.random.default_rng(0)))
-    assert [len(images) for images, _ in seen] == [4, 4]  # nine images: the last batch of one is left out
-    for images, masks in seen:
-        assert images.shape == masks.shape == (4, 1, 64, 64)
-        assert 0 <= images.min() <= images.max() <= 1
-        assert set(masks.unique().tolist()) <= {0.0, 1.0}
-    again = list(batches(data, targets, how, np.random.default_rng(0)))
-    assert all(torch.equal(a, b) for (a, _), (b, _) in zip(seen, again, strict=True))
-
-
-def test_a_crop_on_a_target_holds_it():
-    image, mask = np.zeros((60, 90), dtype=np.uint8), np.zeros((60, 90), dtype=bool)
-    mask[3, 88] = True
-    for seed in range(20):
-        _, window = crop(image, mask, 32, 1.0, np.random.default_rng(seed))
-        assert window.shape == (32, 32)
-        assert window.any()
-
-
-def test_a_pasted_target_is_brighter_than_where_it_lands():
-    image, mask = np.full((20, 20), 50, dtype=np.uint8), np.zeros((20, 20), dtype=bool)
-    image[5:7, 8:11], mask[5:7, 8:11] = 90, True
-    (target,) = lift_targets([image], [mask])
-    assert np.array_equal(target.excess, np.full((2, 3), 40))
-    there, pasted = paste(
-        np.full((9, 9), 100, dtype=np.uint8), np.zeros((9, 9), dtype=bool), [target], np.random.default_rng(0)
-    )
-    assert pasted.sum() == 6
-    assert (there[pasted] == 140).all()
-    assert (there[~pasted] == 100).all()
 
 
 @pytest.mark.parametrize("name", list(LOSSES))

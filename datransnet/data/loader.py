@@ -1,0 +1,117 @@
+"""Training batches from decoded images.
+
+An epoch waits for nothing but copies of bytes: windows and symmetries are views of the decoded pixels, copied into the
+batch; scales, contrast and brightness are applied to the whole batch on the device.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from datransnet.data.dataset import Images
+from datransnet.data.decoded import Pixels, mapped
+from datransnet.data.images import Luminance, Truth
+from datransnet.data.paste import lift_targets, paste
+from datransnet.data.presentation import Presentation
+from datransnet.data.transforms import resample, resize_image, resize_mask, vary
+
+
+def to_input(pixels: Pixels | Sequence[Luminance], device: str = "cpu") -> Tensor:
+    """B×H×W uint8 → B×1×H×W float32 in [0, 1]."""
+    return torch.tensor(np.asarray(pixels), device=device).unsqueeze(1) / 255
+
+
+def shrink(image: Luminance, size: int) -> Luminance:
+    """A whole image as networks under ``view="resize"`` see it: H×W → size×size, in 8 bits."""
+    resized: Luminance = resize_image(to_input([image]) * 255, size, size).round().byte().numpy()[0, 0]
+    return resized
+
+
+def at_size(data: Images, size: int) -> Pixels:
+    """All images and masks of 0 and 1 at one size, N×2×size×size; computed once a machine."""
+
+    def make() -> Pixels:
+        pixels = np.empty((len(data), 2, size, size), dtype=np.uint8)
+        for place, (image, mask) in enumerate(zip(data.images, data.masks, strict=True)):
+            pixels[place, 0] = shrink(image, size)
+            pixels[place, 1] = resize_mask(torch.tensor(mask)[None, None].byte(), size, size)[0, 0]
+        return pixels
+
+    return mapped(data.cache.with_name(f"{data.cache.name}-{size}.npy"), make) if data.cache else make()
+
+
+class Loader:
+    """Batches of a training part.
+
+    Args:
+        data: the images.
+        how: they are shown.
+        device: where the batches are wanted.
+    """
+
+    def __init__(self, data: Images, how: Presentation, device: str = "cpu") -> None:
+        self.data, self.how, self.device = data, how, device
+        self.whole = at_size(data, how.size) if how.view == "resize" else None
+        self.targets = lift_targets(data.images, data.masks) if how.paste else []
+        self.target_pixels = [np.argwhere(mask) for mask in data.masks] if how.target_share else []
+
+    def epoch(self, rng: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        """Every image once: (images B×1×S×S in [0, 1], masks B×1×S×S in {0, 1}), in random order.
+
+        The last batch is smaller. A last batch of one is left out: batch norm has nothing to estimate there.
+        """
+        order = rng.permutation(len(self.data))
+        for start in range(0, len(order), self.how.batch_size):
+            chosen = order[start : start + self.how.batch_size]
+            if len(chosen) > 1 or len(order) == 1:
+                yield self.batch(chosen, rng)
+
+    def batch(self, chosen: npt.NDArray[np.int64], rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Some images, as `epoch` shows them."""
+        how, number = self.how, len(chosen)
+        zoomed = how.view == "crop" and how.zoom > 1
+        windows = np.full(number, how.size)
+        if zoomed:
+            windows = np.rint(how.size * how.zoom ** rng.uniform(-1, 1, size=number)).astype(np.int64)
+        pixels = np.zeros((2, number, windows.max(), windows.max()), dtype=np.uint8)
+        for place, (index, window) in enumerate(zip(chosen, windows, strict=True)):
+            image, mask = self._window(index, window, rng)
+            if self.targets and rng.random() < how.paste:
+                image, mask = paste(image, mask, self.targets, rng)
+            turns, flip = (int(rng.integers(4)), rng.random() < 0.5) if how.augment else (0, False)
+            for kind, view in enumerate((image, mask)):
+                turned = np.rot90(view, turns)
+                pixels[kind, place, :window, :window] = turned[:, ::-1] if flip else turned
+        images = to_input(pixels[0], self.device)
+        masks = torch.tensor(pixels[1], device=self.device).unsqueeze(1).float()
+        if zoomed:
+            images = resample(images, torch.tensor(windows), how.size, "bilinear")
+            masks = resample(masks, torch.tensor(windows), how.size, "nearest")
+        if how.intensity:
+            contrast = (1 + how.intensity) ** rng.uniform(-1, 1, size=number)
+            brightness = rng.uniform(-1, 1, size=number) * how.intensity / 4
+            images = vary(images, torch.tensor(contrast), torch.tensor(brightness))
+        return images, masks
+
+    def _window(self, index: int, size: int, rng: np.random.Generator) -> tuple[Luminance, Truth]:
+        """The whole image, or a size×size window of it; with probability ``target_share`` one on a target's pixel.
+
+        Images smaller than the window are reflected.
+        """
+        if self.whole is not None:
+            image, mask = self.whole[index]
+            return image, mask.view(np.bool_)
+        image, mask = self.data.images[index], self.data.masks[index]
+        highest = np.maximum(np.array(image.shape) - size, 0)
+        corner = rng.integers(highest + 1)
+        if self.target_pixels and len(self.target_pixels[index]) and rng.random() < self.how.target_share:
+            corner = rng.choice(self.target_pixels[index]) - rng.integers(size, size=2)
+        top, left = np.clip(corner, 0, highest)
+        image, mask = image[top : top + size, left : left + size], mask[top : top + size, left : left + size]
+        if image.shape != (size, size):
+            short = [(0, size - length) for length in image.shape]
+            image, mask = np.pad(image, short, mode="symmetric"), np.pad(mask, short, mode="symmetric")
+        return image, mask
