@@ -4,7 +4,8 @@ An epoch waits for nothing but copies of bytes: windows and symmetries are views
 batch; scales, contrast and brightness are applied to the whole batch on the device.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,14 +20,14 @@ from datransnet.data.presentation import Presentation
 from datransnet.data.transforms import resample, resize_image, resize_mask, vary
 
 
-def to_input(pixels: Pixels | Sequence[Luminance], device: str = "cpu") -> Tensor:
+def to_input(pixels: Pixels, device: str = "cpu") -> Tensor:
     """B×H×W uint8 → B×1×H×W float32 in [0, 1]."""
-    return torch.tensor(np.asarray(pixels), device=device).unsqueeze(1) / 255
+    return torch.from_numpy(pixels).to(device).unsqueeze(1) / 255
 
 
 def shrink(image: Luminance, size: int) -> Luminance:
     """A whole image as networks under ``view="resize"`` see it: H×W → size×size, in 8 bits."""
-    resized: Luminance = resize_image(to_input([image]) * 255, size, size).round().byte().numpy()[0, 0]
+    resized: Luminance = resize_image(torch.tensor(image)[None, None].float(), size, size).round().byte().numpy()[0, 0]
     return resized
 
 
@@ -41,6 +42,13 @@ def at_size(data: Images, size: int) -> Pixels:
         return pixels
 
     return mapped(data.cache.with_name(f"{data.cache.name}-{size}.npy"), make) if data.cache else make()
+
+
+def symmetric(view: npt.NDArray[Any], symmetry: int) -> npt.NDArray[Any]:
+    """One of the eight symmetries of a square, numbered from 0 (as it is) to 7, as a view."""
+    rows, columns, transposed = -1 if symmetry & 1 else 1, -1 if symmetry & 2 else 1, symmetry & 4
+    flipped = view[::rows, ::columns]
+    return flipped.T if transposed else flipped
 
 
 class Loader:
@@ -76,17 +84,16 @@ class Loader:
         windows = np.full(number, how.size)
         if zoomed:
             windows = np.rint(how.size * how.zoom ** rng.uniform(-1, 1, size=number)).astype(np.int64)
-        pixels = np.zeros((2, number, windows.max(), windows.max()), dtype=np.uint8)
+        pixels = np.empty((2, number, windows.max(), windows.max()), dtype=np.uint8)
         for place, (index, window) in enumerate(zip(chosen, windows, strict=True)):
             image, mask = self._window(index, window, rng)
             if self.targets and rng.random() < how.paste:
                 image, mask = paste(image, mask, self.targets, rng)
-            turns, flip = (int(rng.integers(4)), rng.random() < 0.5) if how.augment else (0, False)
-            for kind, view in enumerate((image, mask)):
-                turned = np.rot90(view, turns)
-                pixels[kind, place, :window, :window] = turned[:, ::-1] if flip else turned
+            symmetry = rng.integers(8) if how.augment else 0
+            pixels[0, place, :window, :window] = symmetric(image, symmetry)
+            pixels[1, place, :window, :window] = symmetric(mask, symmetry)
         images = to_input(pixels[0], self.device)
-        masks = torch.tensor(pixels[1], device=self.device).unsqueeze(1).float()
+        masks = torch.from_numpy(pixels[1]).to(self.device).unsqueeze(1).float()
         if zoomed:
             images = resample(images, torch.tensor(windows), how.size, "bilinear")
             masks = resample(masks, torch.tensor(windows), how.size, "nearest")

@@ -70,10 +70,10 @@ def predict_image(model: Network, image: Luminance, recipe: Recipe, device: str 
     ``"crop"`` it sees the image whole, or in tiles (`tiled`).
     """
     if recipe.view == "resize":
-        scores = model(to_input([shrink(image, recipe.size)], device)).float().sigmoid()
+        scores = model(to_input(shrink(image, recipe.size)[None], device)).float().sigmoid()
         scores = resize_image(scores, *image.shape)
     else:
-        scores = tiled(model, to_input([image], device)).float().sigmoid()
+        scores = tiled(model, to_input(np.array(image)[None], device)).float().sigmoid()
     found: ScoreMap = scores[0, 0].clamp(0, 1).cpu().numpy()
     return found
 
