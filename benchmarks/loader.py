@@ -6,6 +6,8 @@ machine to four (proportional set size, so that a page which four processes shar
 """
 
 import argparse
+import ctypes
+import gc
 import json
 import multiprocessing
 import re
@@ -32,6 +34,7 @@ from datransnet.data.splits import split
 from datransnet.data.synthetic import generate
 
 TRAININGS = 4
+SHOWN = 256
 
 
 def plain(folder: Path, how: Presentation, rng: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
@@ -73,7 +76,9 @@ def waiting(folder: Path, view: str, size: int) -> float:
 
 
 def proportional() -> float:
-    """MiB of this process, pages shared with others divided by their number."""
+    """MiB of this process, pages shared with others divided by their number, without what is free in its heap."""
+    gc.collect()
+    ctypes.CDLL("libc.so.6").malloc_trim(0)
     found = re.search(r"^Pss:\s+(\d+)", Path("/proc/self/smaps_rollup").read_text(), re.MULTILINE)
     assert found
     return int(found[1]) / 1024
@@ -88,7 +93,8 @@ def hold(folder: Path, how: Presentation, together: Barrier, grown: Any, place: 
     together.wait()
     before = proportional()
     together.wait()
-    for _ in Loader(data, how).epoch(np.random.default_rng(0)):
+    loader = Loader(data, how)
+    for _ in loader.epoch(np.random.default_rng(0)):
         pass
     together.wait()
     grown[place] = proportional() - before
@@ -119,11 +125,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=512)
     parser.add_argument("--data", type=Path, help="a split dataset to measure on instead of synthetic scenes")
-    parser.add_argument("--size", type=int, default=256, help="of the scenes and of what a network is shown")
+    parser.add_argument("--size", type=int, default=320, help="of the scenes; networks are shown 256²")
     parser.add_argument("--times", type=int, default=20, help="pairs of epochs a median is taken of")
     options = parser.parse_args()
     torch.set_num_threads(2)
-    how = Presentation(batch_size=16, size=options.size, augment=True)
+    how = Presentation(batch_size=16, size=SHOWN, augment=True)
     with tempfile.TemporaryDirectory() as place:
         folder = options.data or scenes(Path(place), options)
         Loader(load_part(folder, "train"), how)  # decodes
@@ -145,7 +151,7 @@ def main() -> None:
         "waiting_share": shares,
         "memory_mib": held,
     }
-    print(f"an epoch of {number} images shown at {options.size}²: plain {theirs:.3f} s, ours {ours:.3f} s", end=" ")
+    print(f"an epoch of {number} images shown at {SHOWN}²: plain {theirs:.3f} s, ours {ours:.3f} s", end=" ")
     print(f"({theirs / ours:.1f}×)")
     for name, share in shares.items():
         print(f"the smallest network waits {share:.2%} of an epoch of {name}")

@@ -89,7 +89,7 @@ class Loader:
             image, mask = self._window(index, window, rng)
             if self.targets and rng.random() < how.paste:
                 image, mask = paste(image, mask, self.targets, rng)
-            symmetry = rng.integers(8) if how.augment else 0
+            symmetry = int(rng.integers(8)) if how.augment else 0
             pixels[0, place, :window, :window] = symmetric(image, symmetry)
             pixels[1, place, :window, :window] = symmetric(mask, symmetry)
         images = to_input(pixels[0], self.device)
