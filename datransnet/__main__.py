@@ -102,6 +102,9 @@ def evaluate(
     threshold: Annotated[float, typer.Option(min=0, max=1, help="Scores above it are targets.")] = 0.5,
     image_size: Size = 256,
     device: Device = "cpu",
+    allow_leak: Annotated[
+        bool, typer.Option("--allow-leak", help="Score also where images were seen in training, and count them.")
+    ] = False,
     debug: Debug = False,
 ) -> None:
     """Score a network on images with masks; prints JSON."""
@@ -109,7 +112,7 @@ def evaluate(
     def command() -> None:
         from datransnet.commands import evaluate_command
 
-        evaluate_command(data, weights, part, convention, threshold, image_size, device)
+        evaluate_command(data, weights, part, convention, threshold, image_size, device, allow_leak)
 
     _run(command, debug)
 

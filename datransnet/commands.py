@@ -19,7 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from datransnet.atomic import atomic_path, write_text
 from datransnet.data.dataset import Images, load_folder, load_part
 from datransnet.data.images import Luminance, Truth, read_image, write_png
-from datransnet.data.manifest import PARTS, pair_digest
+from datransnet.data.manifest import PARTS, image_digest, pair_digest
 from datransnet.engine.distributed import is_first, join_processes
 from datransnet.engine.fit import Epoch, fit
 from datransnet.engine.predict import ScoreMap, predict, predict_image
@@ -30,7 +30,7 @@ from datransnet.metrics.score import score
 from datransnet.models import complete_arguments, create_model
 from datransnet.registry import did_you_mean
 from datransnet.seeding import derive_seed
-from datransnet.weights import load_weights, save_weights
+from datransnet.weights import learnt_images, load_weights, save_weights
 
 
 def parse_assignments(pairs: list[str]) -> dict[str, Any]:
@@ -115,7 +115,8 @@ def fit_command(
                 print(_line(metrics, recipe), flush=True)
     if not is_first():
         return
-    save_weights(out, model, arguments, recipe, seed=seed, val_iou=history[-1]["best_iou"])
+    learnt = sorted(image_digest(image) for image, _ in used)
+    save_weights(out, model, arguments, recipe, seed=seed, val_iou=history[-1]["best_iou"], learnt=learnt)
     with atomic_path(out / "history.csv") as partial, partial.open("w", newline="") as file:
         columns = list(dict.fromkeys(key for metrics in history for key in metrics))
         writer = csv.DictWriter(file, columns)
@@ -125,16 +126,31 @@ def fit_command(
 
 
 def evaluate_command(
-    data: Path, weights: Path, part: str, convention: str, threshold: float, image_size: int, device: str
+    data: Path,
+    weights: Path,
+    part: str,
+    convention: str,
+    threshold: float,
+    image_size: int,
+    device: str,
+    allow_leak: bool,
 ) -> None:
     """Score a network on a part of a dataset; prints JSON."""
     model, recipe = load_weights(weights, image_size)
     images = _part(data, part)
+    learnt = learnt_images(weights)
+    leaked = sum(image_digest(image) in learnt for image in images.images)
+    if leaked and part == "test" and not allow_leak:
+        raise DataError(
+            f"{leaked} of the {len(images)} images to score on were seen in training by {weights}. Choose another "
+            "split, or --allow-leak: the count then stands in the result."
+        )
     with typer.progressbar(
         predict(model, images, recipe, device), length=len(images), file=sys.stderr, hidden=not sys.stderr.isatty()
     ) as bar:
         found = score(zip(bar, images.masks, strict=True), convention, threshold)
-    print(json.dumps({"convention": convention, "threshold": threshold, **asdict(found)}, indent=1))
+    about = {"convention": convention, "threshold": threshold, "seen_in_training": leaked if learnt else None}
+    print(json.dumps({**about, **asdict(found)}, indent=1))
 
 
 def overlay(image: Luminance, prediction: Truth) -> Image.Image:

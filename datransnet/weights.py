@@ -34,6 +34,15 @@ def save_weights(folder: Path, model: Network, arguments: dict[str, object], rec
         partial.write_text(json.dumps({"schema": 1, "model": arguments, "recipe": asdict(recipe), **card}, indent=1))
 
 
+def learnt_images(path: Path) -> frozenset[str]:
+    """Digests of the images that weights were trained and selected on, as far as their card says."""
+    try:
+        card = json.loads((path if path.is_dir() else path.parent).joinpath(CARD).read_text())
+        return frozenset(card.get("learnt", ()))
+    except (FileNotFoundError, ValueError):
+        return frozenset()
+
+
 def load_weights(path: Path, image_size: int = 256) -> tuple[Network, Recipe]:
     """A network with its weights, in evaluation mode, and its recipe.
 

@@ -1,7 +1,8 @@
-"""Stage fetch: the dataset as its authors publish it, or as our generator draws it, in ``data/raw/<NAME>/``."""
+"""Stage fetch: the dataset as its authors publish it, as its owner has it, or as our generator draws it."""
 
-from datransnet.data.catalogue import card_named
-from datransnet.data.download import fetch
+from pathlib import Path
+
+from datransnet.data.fetch import fetch, fetch_folder
 from datransnet.data.synthetic import generate
 from datransnet.seeding import derive_seed
 from pipeline.support.console import say
@@ -9,10 +10,12 @@ from pipeline.support.paths import Study
 
 
 def main(study: Study) -> None:
-    """Run the stage."""
+    """Run the stage; writes ``data/raw/<NAME>/``."""
     params = study.params
-    card = card_named(params.data.dataset)
-    if card.archive:
+    card = params.data.card
+    if params.data.source is not None:
+        fetch_folder((study.folder / Path(params.data.source).expanduser()).resolve(), study.raw)
+    elif card.archive:
         fetch(card, study.raw)
     else:
         scenes = params.data.synthetic

@@ -1,6 +1,5 @@
 """Stage split: train, validation and test parts in one layout, ``data/<NAME>/{trainval,test}``, with a manifest."""
 
-from datransnet.data.catalogue import card_named
 from datransnet.data.splits import split
 from pipeline.support.console import say
 from pipeline.support.paths import Study
@@ -10,12 +9,14 @@ def main(study: Study) -> None:
     """Run the stage."""
     data = study.params.data
     manifest = split(
-        card_named(data.dataset),
+        data.card,
         study.raw,
         study.data,
         data.split,
         mismatch=data.mismatch,
+        mask_above=data.mask_above,
         validation_share=data.validation_share,
+        test_share=data.test_share,
         seed=study.params.seed,
     )
     for id_, fault in manifest.excluded.items():

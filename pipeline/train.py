@@ -17,7 +17,8 @@ def main(study: Study) -> None:
     params = study.params
     model, recipe = winner(study)
     runs = seeds_of(study, model, recipe, params.train.seeds)
-    tracker = Tracker.of(study, read_manifest(study).digest)
+    manifest = read_manifest(study)
+    tracker = Tracker.of(study, manifest.digest)
     parent = tracker.open_stage("train", digest_of([run.key for run in runs]), params.digestible)
     jobs = make_jobs(study, "train", tracker, parent, [("full", run) for run in runs])
     failed = True
@@ -25,14 +26,16 @@ def main(study: Study) -> None:
         records = run_jobs("train", jobs, params.resources)
         hand_on(study, "train", jobs, records)
         best = max(range(len(jobs)), key=lambda index: records[index].best_iou)
-        _publish(study, jobs[best], records[best].best_iou)
+        everything = params.protocol == "literature"  # selects on the test part
+        learnt = sorted(item.image for item in manifest.items if everything or item.part != "test")
+        _publish(study, jobs[best], records[best].best_iou, learnt)
         failed = False
     finally:
         tracker.close_stage(parent, failed, files=[] if failed else [study.models / "best"])
 
 
-def _publish(study: Study, job: Job, val_iou: float) -> None:
-    """Write the best model with a card that says what it is."""
+def _publish(study: Study, job: Job, val_iou: float, learnt: list[str]) -> None:
+    """Write the best model with a card that says what it is, and which images it has seen."""
     run = job.run
     card = {
         "schema": 1,
@@ -40,6 +43,7 @@ def _publish(study: Study, job: Job, val_iou: float) -> None:
         "dataset": run.dataset,
         "split": run.split,
         "data_digest": run.data_digest,
+        "learnt": learnt,
         "protocol": run.protocol,
         "selected_on": "test part †" if run.protocol == "literature" else "validation part",
         "val_iou": val_iou,

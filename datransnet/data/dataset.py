@@ -9,7 +9,7 @@ import numpy as np
 
 from datransnet.data.decoded import Pixels, mapped
 from datransnet.data.images import Luminance, Truth, read_image, read_mask
-from datransnet.data.layouts import find_pairs
+from datransnet.data.layouts import find_layout
 from datransnet.data.manifest import Item, Manifest, Part, pair_digest
 from datransnet.errors import DataError
 
@@ -97,13 +97,13 @@ def _forget_others(cache: Path) -> None:
 
 
 def load_folder(folder: Path) -> Images:
-    """Every pair of ``folder/images`` and ``folder/masks``, in the order of ids.
+    """Every pair of a folder in any layout (see `datransnet.data.layouts`), in the order of ids.
 
     Raises:
-        DataError: if a folder or a partner is missing, a file is damaged, or a mask has not its image's size.
+        DataError: if it fits no layout, a partner is missing, a file is damaged, or a mask has not its image's size.
     """
     loaded = Images([], [], [])
-    for name, (image_path, mask_path) in sorted(find_pairs(folder).items()):
+    for name, (image_path, mask_path) in sorted(find_layout(folder).pairs.items()):
         image, mask = read_image(image_path), read_mask(mask_path)
         if image.shape != mask.shape:
             raise DataError(f"{mask_path} is {mask.shape}, its image {image.shape}. Mend or remove the pair.")

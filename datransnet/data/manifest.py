@@ -13,7 +13,7 @@ from datransnet.atomic import write_text
 from datransnet.data.images import Luminance, Truth
 from datransnet.errors import DataError
 
-SCHEMA = 1
+SCHEMA = 2
 Part = Literal["train", "val", "test"]
 PARTS: tuple[Part, ...] = ("train", "val", "test")
 
@@ -26,9 +26,26 @@ def pair_digest(image: Luminance, mask: Truth) -> str:
     return digest.hexdigest()
 
 
+def image_digest(image: Luminance) -> str:
+    """First 16 hexadecimal digits of the sha256 of an image's size and pixels: enough to know it again anywhere."""
+    digest = hashlib.sha256(repr(image.shape).encode())
+    digest.update(np.ascontiguousarray(image).tobytes())
+    return digest.hexdigest()[:16]
+
+
 @dataclass(frozen=True)
 class Item:
-    """One image: id, part, size in pixels, number of targets, and the digest of its pixels and mask."""
+    """One image.
+
+    Attributes:
+        id: its name.
+        part: train, val or test.
+        height: in pixels.
+        width: in pixels.
+        targets: how many there are.
+        digest: of its pixels and mask, see `pair_digest`.
+        image: of its pixels alone, see `image_digest`.
+    """
 
     id: str
     part: Part
@@ -36,6 +53,7 @@ class Item:
     width: int
     targets: int
     digest: str
+    image: str
 
 
 @dataclass(frozen=True)
@@ -64,6 +82,12 @@ class Manifest:
         )
         return hashlib.sha256(text.encode()).hexdigest()
 
+    @property
+    def content(self) -> str:
+        """sha256 over ids and pixel digests: the same for every layout and split of the same images."""
+        text = "".join(f"{item.digest} {item.id}\n" for item in sorted(self.items, key=lambda item: item.id))
+        return hashlib.sha256(text.encode()).hexdigest()
+
     def ids(self, part: Part) -> list[str]:
         """Ids of a part, in order."""
         return [item.id for item in self.items if item.part == part]
@@ -79,7 +103,8 @@ class Manifest:
 
     def write(self, path: Path) -> None:
         """Write as JSON."""
-        content = {"schema": SCHEMA, "digest": self.digest, "summary": self.summary(), **asdict(self)}
+        digests = {"digest": self.digest, "content": self.content}
+        content = {"schema": SCHEMA, **digests, "summary": self.summary(), **asdict(self)}
         write_text(path, json.dumps(content, indent=1) + "\n")
 
     @classmethod

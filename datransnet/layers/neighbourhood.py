@@ -38,10 +38,17 @@ def reflect(x: Tensor, d: int) -> Tensor:
 def _phases(x: Tensor, d: int) -> Tensor:
     """B×C×H×W → d²×BC×H/d×W/d: subimages of every d-th pixel, with zeros at the end where d does not divide H or W."""
     batch, channels, height, width = x.shape
-    if d > 1:
-        x = F.pad(x, (0, -width % d, 0, -height % d))
-        x = x.reshape(batch * channels, x.shape[2] // d, d, x.shape[3] // d, d).permute(2, 4, 0, 1, 3)
-    return x.reshape(d * d, batch * channels, *x.shape[-2:])
+    x = x.reshape(batch * channels, height, width)
+    if d == 1:
+        return x.unsqueeze(0)
+    rows, columns = -(-height // d), -(-width // d)
+    phases = x.new_empty(d, d, len(x), rows, columns)
+    for i, j in product(range(d), repeat=2):  # one copy each: padding first would copy everything twice
+        part = x[:, i::d, j::d]
+        phases[i, j, :, : part.shape[1], : part.shape[2]] = part
+        phases[i, j, :, part.shape[1] :] = 0
+        phases[i, j, :, :, part.shape[2] :] = 0
+    return phases.flatten(0, 1)
 
 
 def _correlate(window: Tensor, context: Tensor, kernel: tuple[int, int], d: int) -> Tensor:
@@ -68,9 +75,12 @@ def _convolve(x: Tensor, kernel: Tensor, d: int) -> Tensor:
 
 def _spread(x: Tensor, kernel: Tensor, d: int) -> Tensor:
     """The adjoint of `_convolve`, as a convolution: faster than its own backward. B×O×h×w, BO×I×kh×kw → B×I×…."""
-    rows, columns = d * (kernel.shape[2] - 1), d * (kernel.shape[3] - 1)
-    turned = kernel.unflatten(0, (x.shape[0], -1)).transpose(1, 2).flip(-1, -2).flatten(0, 1)
-    return _convolve(F.pad(x, (columns, columns, rows, rows)), turned, d)
+    batch, channels, height, width = x.shape
+    around = [d * (side - 1) for side in kernel.shape[2:]]
+    turned = kernel.unflatten(0, (batch, -1)).transpose(1, 2).flip(-1, -2).flatten(0, 1)
+    joined = x.reshape(1, batch * channels, height, width)
+    out = F.conv2d(joined, turned, padding=around, dilation=d, groups=batch)
+    return out.view(batch, -1, *out.shape[2:])
 
 
 class _SampleConv(torch.autograd.Function):
@@ -155,16 +165,30 @@ def _chosen(device: torch.device) -> Tensor:
     return torch.tensor(places, device=device)
 
 
-class _Moments(torch.autograd.Function):
-    """Sums over the pixels of ``N`` and ``N Nᵀ`` of a reflect-padded image, H and W more than 2d.
+def _extended(padded: Tensor, mean: Tensor, d: int) -> Tensor:
+    """The image minus its mean, between 2d columns of zeros on both sides and above 2d rows of zeros.
 
-    B×C×(H + 2d)×(W + 2d) → B×9×C and B×9×9×C×C.
+    Offsets that lead beyond the image meet these zeros; such products are not used in the end.
+    """
+    batch, channels, height, width = padded.shape
+    extended = padded.new_empty(batch, channels, height + 2 * d, width + 4 * d)
+    extended[..., height:, :] = 0
+    extended[..., : 2 * d] = 0
+    extended[..., width + 2 * d :] = 0
+    extended[..., :height, 2 * d : width + 2 * d].copy_(padded).sub_(mean)
+    return extended
+
+
+class _Moments(torch.autograd.Function):
+    """Sums over the pixels of ``N`` and ``N Nᵀ`` of a reflect-padded image minus a constant, H and W more than 2d.
+
+    B×C×(H + 2d)×(W + 2d) and B×C×1×1, which gets no gradient → B×9×C and B×9×9×C×C.
     """
 
     @staticmethod
-    def forward(ctx: Any, padded: Tensor, d: int) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, padded: Tensor, mean: Tensor, d: int) -> tuple[Tensor, Tensor]:
         batch, channels, height, width = padded.shape
-        extended = F.pad(padded, (2 * d, 2 * d, 0, 2 * d))  # offsets beyond the image meet zeros: not used in the end
+        extended = _extended(padded, mean, d)
         ctx.save_for_backward(extended)
         ctx.d = d
         sums = []
@@ -194,7 +218,7 @@ class _Moments(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, to_first: Tensor, to_second: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, to_first: Tensor, to_second: Tensor) -> tuple[Tensor, None, None]:
         (extended,) = ctx.saved_tensors
         d, (batch, channels, height, width) = ctx.d, extended.shape
         one, other = zip(*_PAIRS, strict=True)
@@ -230,7 +254,7 @@ class _Moments(torch.autograd.Function):
             parts = to_context.unflatten(0, (batch, -1)).unbind(1)
             for view, part in zip(piece.contexts(to_extended, d), parts, strict=True):
                 view += part
-        return to_extended[..., : height - 2 * d, 2 * d : width - 2 * d], None
+        return to_extended[..., : height - 2 * d, 2 * d : width - 2 * d], None, None
 
 
 @dataclass(frozen=True)
@@ -278,7 +302,7 @@ def neighbourhood_moments(padded: Tensor, d: int) -> Moments:
     """
     area = (padded.shape[2] - 2 * d) * (padded.shape[3] - 2 * d)
     mean = padded.detach().mean(dim=(2, 3), keepdim=True)
-    first, second = _Moments.apply(padded - mean, d)  # type: ignore[no-untyped-call]
+    first, second = _Moments.apply(padded, mean, d)  # type: ignore[no-untyped-call]
     return Moments(
         mean.flatten(1).repeat(1, 9), first.flatten(1), second.transpose(2, 3).flatten(3, 4).flatten(1, 2), area
     )

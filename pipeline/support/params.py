@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
 
-from datransnet.data.catalogue import CATALOGUE
+from datransnet.data.catalogue import CATALOGUE, Card, own_card
+from datransnet.data.splits import known_split
 from datransnet.engine.recipe import Recipe
 from datransnet.errors import ParameterError
 from datransnet.metrics.conventions import CONVENTIONS
@@ -33,12 +34,18 @@ class Synthetic(Strict):
 
 
 class Data(Strict):
-    """Which dataset and split, and how its known faults are treated."""
+    """Which dataset and split, and how its known faults are treated.
 
-    dataset: str
+    ``source`` is a folder with a person's own dataset, which ``dataset`` then only names.
+    """
+
+    dataset: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    source: str | None = None
     split: str
     mismatch: Literal["exclude", "resize_mask"] = "exclude"
+    mask_above: int = Field(127, ge=0, le=254)
     validation_share: float = Field(0.2, gt=0, lt=1)
+    test_share: float = Field(0.2, gt=0, lt=1)
     synthetic: Synthetic = Synthetic()
 
     @field_validator("split", mode="before")
@@ -50,12 +57,25 @@ class Data(Strict):
 
     @model_validator(mode="after")
     def _known(self) -> "Data":
+        if self.source is not None:
+            if self.dataset in CATALOGUE:
+                raise ValueError(f"{self.dataset} is the name of a published dataset: give your own another name")
+            return self  # its splits are known when it is read
         if self.dataset not in CATALOGUE:
-            raise ValueError(f"there is no dataset {self.dataset!r}. {did_you_mean(self.dataset, list(CATALOGUE))}")
-        splits = list(CATALOGUE[self.dataset].splits)
-        if self.split not in splits:
-            raise ValueError(f"{self.dataset} has no split {self.split!r}. {did_you_mean(self.split, splits)}")
+            raise ValueError(
+                f"there is no dataset {self.dataset!r}. {did_you_mean(self.dataset, list(CATALOGUE))} "
+                "For a folder of your own set data.source"
+            )
+        try:
+            known_split(self.split, list(CATALOGUE[self.dataset].splits))
+        except ParameterError as error:
+            raise ValueError(f"{self.dataset}: {error}") from None
         return self
+
+    @property
+    def card(self) -> Card:
+        """What is known of the dataset."""
+        return own_card(self.dataset) if self.source is not None else CATALOGUE[self.dataset]
 
 
 class Model(Strict):

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -149,6 +150,16 @@ def test_info_counts_parameters():
     done = run("info", "-a", "width=16")
     assert done.exit_code == 0, done.stderr
     assert "2,175,401 live and 0 dead" in done.stdout
+
+
+def test_evaluate_refuses_images_that_training_has_seen(scenes, trained, tmp_path):
+    shutil.copytree(scenes / "trainval", tmp_path / "seen")
+    refused = run("evaluate", tmp_path / "seen", "--weights", trained)
+    assert refused.exit_code == 3
+    assert "13 of the 13 images" in refused.stderr
+    allowed = run("evaluate", tmp_path / "seen", "--weights", trained, "--allow-leak")
+    assert json.loads(allowed.stdout)["seen_in_training"] == 13
+    assert json.loads(run("evaluate", scenes, "--weights", trained).stdout)["seen_in_training"] == 0
 
 
 @pytest.mark.parametrize("command", ["fit", "evaluate", "predict", "export", "info"])

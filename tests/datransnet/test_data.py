@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from datransnet.data.archives import extract
 from datransnet.data.catalogue import CATALOGUE, SIRST, SYNTHETIC, Archive, Card, card_named
 from datransnet.data.dataset import load_part
-from datransnet.data.download import content_digest, extract, fetch, git_blob_hash, obtain
+from datransnet.data.download import git_blob_hash, obtain
+from datransnet.data.fetch import content_digest, fetch
 from datransnet.data.images import read_image, read_mask
-from datransnet.data.layouts import find_pairs, read_list
+from datransnet.data.layouts import FOLDERS, find_layout, read_list
 from datransnet.data.manifest import Manifest
 from datransnet.data.splits import split
 from datransnet.data.synthetic import generate, scene
@@ -61,7 +63,7 @@ def toy(tmp_path, monkeypatch):
     pack(tmp_path / "mirror/example.org/toy/archive.tar.gz", toy_files())
     return Card(
         name="Toy",
-        archive=Archive(URL, folders, content_digest(place, folders)),
+        archive=Archive("a page", URL, folders, content_digest(place, folders)),
         splits={"half": {"train": "lists/train.txt", "test": "lists/test.txt"}},
         terms="none",
         citation="none",
@@ -108,7 +110,7 @@ def test_other_content_is_refused_and_the_old_one_stays(toy, tmp_path):
 def test_an_archive_cannot_write_outside_its_folder(tmp_path):
     pack(tmp_path / "evil.tar.gz", {"images/../../escaped.png": b"x"})
     with pytest.raises(DataError, match="not safe"):
-        extract(tmp_path / "evil.tar.gz", Archive("", ("images",), ""), tmp_path / "inner" / "folder")
+        extract(tmp_path / "evil.tar.gz", tmp_path / "inner" / "folder", ("images",))
     assert not list(tmp_path.rglob("escaped.png"))
 
 
@@ -117,7 +119,7 @@ def test_links_in_an_archive_are_not_followed(tmp_path):
         info = tarfile.TarInfo("root/images/a.png")
         info.type, info.linkname = tarfile.SYMTYPE, "/etc/passwd"
         tar.addfile(info)
-    extract(tmp_path / "links.tar", Archive("", ("images",), ""), tmp_path / "out")
+    extract(tmp_path / "links.tar", tmp_path / "out", ("images",))
     assert not (tmp_path / "out").exists()
 
 
@@ -203,7 +205,7 @@ def test_two_masks_of_an_image_are_told(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(png(np.zeros((4, 4), dtype=np.uint8)))
     with pytest.raises(DataError, match="1 masks have no images: a_mask"):
-        find_pairs(tmp_path)
+        find_layout(tmp_path)
 
 
 def test_scenes_do_not_depend_on_how_many_there_are(tmp_path):
@@ -242,7 +244,7 @@ def test_every_card_is_complete(card):
     assert card.terms
     assert card.citation
     assert card.splits
-    assert all({"train", "test"} <= set(parts) for parts in card.splits.values())
+    assert all({"train", "test"} <= set(parts) or name == FOLDERS for name, parts in card.splits.items())
     assert all(card_named(alias) is card for alias in (card.name, *card.aliases))
 
 

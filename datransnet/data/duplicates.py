@@ -1,0 +1,50 @@
+"""Images that are, or nearly are, in a dataset twice: frames of one sequence, copies under two names.
+
+Two images are near duplicates if their thumbnails correlate by more than `SIMILAR`. A thumbnail is the image at 32×32
+pixels with its large-scale brightness taken out, so that two empty skies with the same gradient are not alike.
+"""
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from scipy import ndimage
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from datransnet.data.images import Luminance
+
+SIMILAR = 0.85
+"""In SIRST the one pair of frames of the same scene has 0.90, the most alike of all other pairs 0.74."""
+SIDE = 32
+BACKGROUND = 3.0
+"""Standard deviation, in pixels of the thumbnail, of the blur that is taken for large-scale brightness."""
+_BLOCK = 2048
+
+Thumbnail = npt.NDArray[np.float32]
+
+
+def thumbnail(image: Luminance) -> Thumbnail:
+    """What is compared of an image: SIDE² numbers of norm 1, or 0 for a flat image."""
+    small = np.asarray(Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BOX), dtype=np.float32)
+    detail = (small - ndimage.gaussian_filter(small, BACKGROUND)).ravel()
+    norm = np.linalg.norm(detail)
+    found: Thumbnail = detail / norm if norm > SIDE / 8 else np.zeros_like(detail)
+    return found
+
+
+def near_duplicates(thumbnails: list[Thumbnail]) -> list[tuple[int, int]]:
+    """Pairs of places (a < b) whose thumbnails correlate by more than `SIMILAR`."""
+    stacked = np.stack(thumbnails)
+    found = []
+    for start in range(0, len(stacked), _BLOCK):
+        rows, columns = np.nonzero(stacked[start : start + _BLOCK] @ stacked.T > SIMILAR)
+        pairs = zip((rows + start).tolist(), columns.tolist(), strict=True)
+        found += [(a, b) for a, b in pairs if a < b]
+    return found
+
+
+def groups(number: int, pairs: list[tuple[int, int]]) -> npt.NDArray[np.int64]:
+    """The group of each of some images, where a pair puts two into one."""
+    links = coo_array((np.ones(len(pairs)), np.array(pairs, dtype=np.int64).reshape(-1, 2).T), shape=(number, number))
+    _, labels = connected_components(links, directed=False)
+    return np.asarray(labels, dtype=np.int64)

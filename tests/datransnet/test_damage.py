@@ -1,0 +1,366 @@
+"""Damaged input of every kind ends in a clear error or a counted treatment, and leaves nothing half-written."""
+
+import http.server
+import io
+import random
+import socket
+import stat
+import tarfile
+import threading
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from datransnet.data import archives, download
+from datransnet.data.catalogue import Archive, Card, own_card
+from datransnet.data.fetch import content_digest, fetch, fetch_folder
+from datransnet.data.splits import split
+from datransnet.data.synthetic import scene
+from datransnet.errors import DATransNetError
+
+URL = "https://example.org/toy/archive"
+
+
+def png(array, kind="PNG") -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(array).save(file, format=kind)
+    return file.getvalue()
+
+
+def whole_files() -> dict[str, bytes]:
+    files = {}
+    for index in range(6):
+        image, mask, _ = scene(0, index, 33)
+        files[f"images/t{index}.png"] = png(image)
+        files[f"masks/t{index}.png"] = png(mask.astype(np.uint8) * 255)
+    files["half/train.txt"] = b"t0\nt1\nt2\nt3\n"
+    files["half/test.txt"] = b"t4\nt5\n"
+    return files
+
+
+def packed(files, kind) -> bytes:
+    file = io.BytesIO()
+    if kind == "zip":
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, content in files.items():
+                archive.writestr(f"toy/{name}", content)
+        return file.getvalue()
+    with tarfile.open(fileobj=file, mode="w:gz") as tar:
+        for name, content in files.items():
+            info = tarfile.TarInfo(f"toy/{name}")
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return file.getvalue()
+
+
+# Each of these damages the files of a dataset, with a random generator.
+
+
+def flip(files, rng):
+    name = rng.choice(sorted(files))
+    content = bytearray(files[name])
+    for _ in range(rng.randint(1, 8)):
+        content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+    files[name] = bytes(content)
+
+
+def cut(files, rng):
+    name = rng.choice(sorted(files))
+    files[name] = files[name][: rng.randrange(len(files[name]))]
+
+
+def empty(files, rng):
+    files[rng.choice(sorted(files))] = b""
+
+
+def noise(files, rng):
+    files[rng.choice(sorted(files))] = rng.randbytes(rng.randint(1, 400))
+
+
+def other_type(files, rng):
+    name = rng.choice([name for name in sorted(files) if name.endswith(".png")])
+    files[name] = rng.choice([b"%PDF-1.4\n", b"GIF89a\x01", b"\x89PNG\r\n\x1a\n", b"<html>404</html>", b"PK\x03\x04"])
+
+
+def other_mode(files, rng):
+    name = rng.choice([name for name in sorted(files) if name.endswith(".png")])
+    image = Image.open(io.BytesIO(files[name]))
+    file = io.BytesIO()
+    image.convert(rng.choice(["1", "P", "RGB", "RGBA", "LA", "I", "CMYK"])).save(file, format="TIFF")
+    files[name] = file.getvalue()
+
+
+def other_size(files, rng):
+    shape = rng.randint(1, 40), rng.randint(1, 40)
+    files[f"masks/t{rng.randrange(6)}.png"] = png(np.full(shape, 255, dtype=np.uint8))
+
+
+def swap(files, rng):
+    a, b = rng.sample(sorted(files), 2)
+    files[a], files[b] = files[b], files[a]
+
+
+def missing(files, rng):
+    del files[rng.choice(sorted(files))]
+
+
+def lists(files, rng):
+    ids = [f"t{n}" for n in range(rng.randint(0, 9))]
+    text = rng.choice(["\r\n", "\n", "\r", "\n\n"]).join(rng.sample(ids, len(ids)))
+    encoded = text.encode(rng.choice(["utf-8", "utf-8-sig", "utf-16", "latin-1"]))
+    files[rng.choice(["half/train.txt", "half/test.txt"])] = encoded + rng.choice([b"", b"\n", b"\x00", b"\xff"])
+
+
+def unicode_names(files, rng):
+    index = rng.randrange(6)
+    name = rng.choice(["Zielbild_ä", "a\u0308", "目标", "t 0", "t'0", "-rf", "." * 3 + "x", "x" * 200])
+    for kind in ("images", "masks"):
+        files[f"{kind}/{name}.png"] = files.pop(f"{kind}/t{index}.png")
+    if rng.random() < 0.5:
+        for part in ("train", "test"):
+            files[f"half/{part}.txt"] = files[f"half/{part}.txt"].replace(f"t{index}\n".encode(), f"{name}\n".encode())
+
+
+def wild_names(files, rng):
+    name = rng.choice(
+        [
+            "../escaped.png",
+            "/etc/escaped.png",
+            "images/../../escaped.png",
+            "images\\..\\..\\escaped.png",
+            "C:\\escaped.png",
+        ]
+        + [
+            "images/t0.png/deeper.png",
+            "images//t1.png",
+            "x" * 300 + ".png",
+            "images/t\x01.png",
+            "trainval/images/t0.png",
+        ]
+    )
+    files[name] = png(np.zeros((3, 3), dtype=np.uint8))
+
+
+def bomb(files, rng):
+    files["images/t0.png"] = bytes(archives.LARGEST_FILE + 1) if rng.random() < 0.5 else png_bomb(rng)
+
+
+def png_bomb(rng) -> bytes:
+    """A small file that announces a huge image."""
+    content = bytearray(whole_files()["images/t0.png"])
+    content[16:24] = rng.randint(20_000, 2**31 - 1).to_bytes(4, "big") * 2
+    return bytes(content)
+
+
+DAMAGES = [flip, cut, empty, noise, other_type, other_mode, other_size, swap, missing, lists]
+DAMAGES += [unicode_names, wild_names, bomb]
+
+
+def outcome(work) -> str:
+    """What became of some work: "whole", or the error's class; any other exception fails the test."""
+    try:
+        work()
+    except DATransNetError as error:
+        assert "\n" not in str(error)
+        assert len(str(error)) < 1200
+        return type(error).__name__
+    return "whole"
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+def test_damaged_folders_and_archives(tmp_path, monkeypatch, damage):
+    """20 archives and 20 folders of each damage, 520 in all."""
+    monkeypatch.setenv("DATRANSNET_MIRROR", str(tmp_path / "mirror"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(archives, "LARGEST_FILE", 200_000)  # so that a bomb is quick to make
+    seen = []
+    for number in range(40):
+        rng = random.Random(f"{damage.__name__} {number}")
+        files = whole_files()
+        damage(files, rng)
+        place = tmp_path / str(number)
+        (place / "raw").mkdir(parents=True)  # what was there before stays if anything is wrong
+        if number % 2:
+            for name, content in files.items():
+                path = place / "source" / name.replace("\\", "_").lstrip("/").replace("../", "").replace("\x01", "_")
+                if len(path.name) < 250 and not any(parent.is_file() for parent in path.parents):
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_bytes(content)
+            seen.append(outcome(lambda p=place: fetch_folder(p / "source", p / "raw")))
+        else:
+            url = f"{URL}{number}.{rng.choice(['zip', 'tar.gz'])}"
+            target = tmp_path / "mirror" / url.removeprefix("https://")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(packed(files, url.rpartition(".")[2]))
+            card = Card(f"Toy{number}", {}, "none", "none", archive=Archive("a page", url))
+            seen.append(outcome(lambda c=card, p=place: fetch(c, p / "raw")))
+        if seen[-1] == "whole":
+            options = {"seed": 0, "mismatch": rng.choice(["exclude", "resize_mask"])}
+            card = own_card("Own")
+            seen[-1] = outcome(lambda c=card, p=place, o=options: split(c, p / "raw", p / "data", "half", **o))
+            assert (place / "data/manifest.json").exists() == (seen[-1] == "whole")
+        else:
+            assert list((place / "raw").iterdir()) == []
+        assert {path.name for path in place.iterdir()} <= {"raw", "source", "data"}
+    assert len(seen) == 40
+    assert not (tmp_path / "escaped.png").exists()
+    if damage in (cut, empty, noise, other_type, missing, bomb):
+        assert seen.count("whole") < 20  # most of these cannot be a dataset
+    if damage in (other_mode, other_size):
+        assert seen.count("whole") > 20  # and these can be treated
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar.gz"])
+@pytest.mark.parametrize("number", range(10))
+def test_damaged_archive_bytes(tmp_path, kind, number):
+    rng = random.Random(number)
+    content = bytearray(packed(whole_files(), kind))
+    for _ in range(rng.randint(1, 30)):
+        content[rng.randrange(len(content))] = rng.randrange(256)
+    if number % 3 == 0:
+        content = content[: rng.randrange(len(content))]
+    (tmp_path / f"a.{kind}").write_bytes(bytes(content))
+    (tmp_path / "out").mkdir()
+    assert outcome(lambda: archives.extract(tmp_path / f"a.{kind}", tmp_path / "out")) in ("whole", "DataError")
+
+
+def test_links_lead_nowhere(tmp_path):
+    with zipfile.ZipFile(tmp_path / "links.zip", "w") as archive:
+        link = zipfile.ZipInfo("images/a.png")
+        link.external_attr = (stat.S_IFLNK | 0o777) << 16
+        archive.writestr(link, "/etc/passwd")
+    archives.extract(tmp_path / "links.zip", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_member_twice_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "twice.zip", "w") as archive, pytest.warns(UserWarning, match="Duplicate"):
+        archive.writestr("images/a.png", b"1")
+        archive.writestr("images/a.png", b"2")
+    with pytest.raises(DATransNetError, match="twice"):
+        archives.extract(tmp_path / "twice.zip", tmp_path / "out")
+
+
+def test_more_than_the_limit_in_all_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "a.zip").write_bytes(packed(whole_files(), "zip"))
+    for limit, value in (("LARGEST_TOTAL", 3000), ("MOST_FILES", 5)):
+        with monkeypatch.context() as patch:
+            patch.setattr(archives, limit, value)
+            with pytest.raises(DATransNetError, match="not safe to unpack"):
+                archives.extract(tmp_path / "a.zip", tmp_path / limit)
+
+
+class Faults(http.server.BaseHTTPRequestHandler):
+    """Serves one file and, at random, drops, stalls, ignores ranges, lies about the length or sends wrong bytes."""
+
+    content, faulty = b"", 0.7
+    rng = random.Random(0)
+
+    def log_message(self, *arguments):
+        pass
+
+    def do_GET(self):
+        start = int((self.headers.get("Range") or "bytes=0-")[6:].rstrip("-") or 0)
+        fault = (
+            self.rng.choice(["drop", "stall", "longer", "reset", "no range"]) if self.rng.random() < self.faulty else ""
+        )
+        start = 0 if fault == "no range" else start
+        body = self.content[start:]
+        self.send_response(206 if start else 200)
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(self.content) - 1}/{len(self.content)}")
+        self.send_header("Content-Length", str(len(body) + (500 if fault == "longer" else 0)))
+        self.send_header("ETag", '"1"')
+        self.end_headers()
+        if fault == "reset":
+            self.connection.shutdown(socket.SHUT_RDWR)
+            return
+        self.wfile.write(body[: self.rng.randrange(len(body))] if fault in ("drop", "stall") else body)
+        self.wfile.flush()
+        if fault == "stall":
+            threading.Event().wait(0.6)
+        self.close_connection = True
+
+
+@pytest.fixture
+def site(tmp_path, monkeypatch):
+    """A server with faults, and the card of what it serves."""
+    files = whole_files() | {f"images/big{n}.txt": random.Random(n).randbytes(900_000) for n in range(3)}
+    Faults.content = packed(files, "tar.gz")
+    monkeypatch.setattr(random, "uniform", lambda low, high: low)  # do not wait between retries
+    monkeypatch.setattr(download, "TIMEOUT", (2.0, 0.3))
+    monkeypatch.delenv("DATRANSNET_MIRROR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for name, content in files.items():
+        (tmp_path / "whole" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "whole" / name).write_bytes(content)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Faults) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/toy.tar.gz"
+        yield Card("Toy", {}, "none", "none", archive=Archive("a page", url, digest=content_digest(tmp_path / "whole")))
+        server.shutdown()
+
+
+def test_a_download_ends_verified_or_with_an_error(site, tmp_path, monkeypatch):
+    """20 fetches through random faults; each one that fails leaves nothing but what the next goes on from."""
+    ends = []
+    for number in range(20):
+        Faults.rng = random.Random(number)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / f"cache{number}"))
+        folder = tmp_path / f"raw{number}"
+        ends.append(outcome(lambda f=folder: fetch(site, f)))
+        if ends[-1] == "whole":
+            assert content_digest(folder) == site.archive.digest
+        else:
+            assert not folder.exists()
+            monkeypatch.setattr(Faults, "faulty", 0)
+            fetch(site, folder)
+            monkeypatch.setattr(Faults, "faulty", 0.7)
+            assert content_digest(folder) == site.archive.digest
+    assert set(ends) <= {"whole", "DataError"}
+    assert ends.count("whole") >= 10
+
+
+def test_wrong_bytes_are_not_kept(site, tmp_path, monkeypatch):
+    monkeypatch.setattr(Faults, "faulty", 0)
+    right, wrong = Faults.content, packed(whole_files(), "tar.gz")
+    Faults.content = wrong
+    with pytest.raises(DATransNetError, match="It was removed: fetch again"):
+        fetch(site, tmp_path / "raw")
+    assert not (tmp_path / "raw").exists()
+    Faults.content = right
+    fetch(site, tmp_path / "raw")
+    assert content_digest(tmp_path / "raw") == site.archive.digest
+
+
+def test_several_processes_fetch_once(site, tmp_path, monkeypatch):
+    monkeypatch.setattr(Faults, "faulty", 0)
+    workers = [threading.Thread(target=fetch, args=(site, tmp_path / f"raw{n}")) for n in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert {content_digest(tmp_path / f"raw{n}") for n in range(4)} == {site.archive.digest}
+    assert [path.name for path in (tmp_path / "cache").rglob("*.part")] == []
+
+
+def test_the_first_digest_is_recorded_and_later_ones_must_match(tmp_path, monkeypatch):
+    monkeypatch.delenv("DATRANSNET_MIRROR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    card = Card("ByHand", {}, "none", "none", archive=Archive("https://example.org/page"))
+    with pytest.raises(
+        DATransNetError, match=r"ByHand has no address.*example.org/page\) and put it at .*by-hand/ByHand"
+    ):
+        fetch(card, tmp_path / "raw")
+    place = download.cache_folder() / "by-hand/ByHand.zip"
+    place.parent.mkdir(parents=True)
+    place.write_bytes(packed(whole_files(), "zip"))
+    fetch(card, tmp_path / "raw")
+    fetch(card, tmp_path / "raw")
+    place.write_bytes(packed(whole_files() | {"half/val.txt": b"t5\n"}, "zip"))
+    with pytest.raises(DATransNetError, match="as fetched first"):
+        fetch(card, tmp_path / "raw")
+    assert not (tmp_path / "raw/half/val.txt").exists()
+    assert place.exists()  # a person put it there

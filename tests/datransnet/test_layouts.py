@@ -1,0 +1,270 @@
+"""One dataset in every layout is one dataset; parts are drawn fairly, and what two splits share is found."""
+
+import json
+import shutil
+from collections import Counter
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from datransnet.data.catalogue import CATALOGUE, SIRST, own_card
+from datransnet.data.dataset import load_folder
+from datransnet.data.duplicates import groups, near_duplicates, thumbnail
+from datransnet.data.fetch import fetch, fetch_folder
+from datransnet.data.images import read_mask
+from datransnet.data.layouts import find_layout
+from datransnet.data.manifest import Item, Manifest
+from datransnet.data.splits import carve, fold, fold_of, split
+from datransnet.data.synthetic import scene
+from datransnet.errors import DataError, ParameterError
+
+NUMBER = 24
+
+
+def place(source, target):
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+
+
+def as_datransnet(pairs, lists, folder):
+    for part, ids in (("trainval", lists["train"] + lists.get("val", [])), ("test", lists["test"])):
+        for id_ in ids:
+            place(pairs[id_][0], folder / part / "images" / f"{id_}.png")
+            place(pairs[id_][1], folder / part / "masks" / f"{id_}.png")
+    return "folders"
+
+
+def as_basicirstd(pairs, lists, folder):
+    for id_, (image, mask) in pairs.items():
+        place(image, folder / "OWN/images" / f"{id_}.png")
+        place(mask, folder / "OWN/masks" / f"{id_}.png")
+    (folder / "OWN/img_idx").mkdir()
+    for part, ids in lists.items():
+        (folder / f"OWN/img_idx/{part}_OWN.txt").write_bytes("\r\n".join(ids).encode("utf-8-sig"))
+    return "OWN"
+
+
+def as_isnet(pairs, lists, folder):
+    for id_, (image, mask) in pairs.items():
+        place(image, folder / "IRSTD1k_Img" / f"{id_}.png")
+        place(mask, folder / "IRSTD1k_Label" / f"{id_}.png")
+    for part, ids in lists.items():
+        (folder / f"{part}.txt").write_text("".join(f"{id_}.png\n" for id_ in ids))
+    return None  # the lists' folder names the split
+
+
+def as_sirst_v2(pairs, lists, folder):
+    for id_, (image, mask) in pairs.items():
+        place(image, folder / "mixed" / f"{id_}.png")
+        place(mask, folder / "annotations/masks" / f"{id_}_pixels0.png")
+    (folder / "splits").mkdir()
+    for part, ids in lists.items():
+        (folder / f"splits/{part}_full.txt").write_text("\n".join(ids))
+    return "full"
+
+
+def as_plain(pairs, lists, folder):
+    for id_, (image, mask) in pairs.items():
+        place(image, folder / "images" / f"{id_}.png")
+        place(mask, folder / "masks" / f"{id_}_mask.png")
+    (folder / "half").mkdir()
+    for part, ids in lists.items():
+        (folder / f"half/{part}.txt").write_text("\n".join(ids))
+    return "half"
+
+
+LAYOUTS = [as_datransnet, as_basicirstd, as_isnet, as_sirst_v2, as_plain]
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    """Pairs of a small dataset, and its lists."""
+    folder = tmp_path_factory.mktemp("own")
+    pairs = {}
+    for index in range(NUMBER):
+        image, mask, _ = scene(5, index, 40)
+        pairs[f"s{index:02}"] = paths = (folder / f"{index}.png", folder / f"{index}_m.png")
+        Image.fromarray(image).save(paths[0])
+        Image.fromarray(mask.astype(np.uint8) * 255).save(paths[1])
+    ids = list(pairs)
+    return pairs, {"train": ids[:16], "test": ids[16:]}
+
+
+def laid(layout, own, tmp_path, seed=0, **options):
+    source, raw = tmp_path / "source", tmp_path / "raw"
+    name = layout(*own, source)
+    fetch_folder(source, raw)
+    found = find_layout(raw)
+    name = name or next(iter(found.lists))
+    return split(own_card("Own"), raw, tmp_path / "data", name, seed=seed, **options)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_gives_the_same_dataset(own, tmp_path, layout):
+    manifest = laid(layout, own, tmp_path)
+    reference = laid(as_plain, own, tmp_path / "reference")
+    assert manifest.content == reference.content
+    assert manifest.digest == reference.digest
+    assert manifest.ids("test") == own[1]["test"]
+    assert len(load_folder(tmp_path / "source")) == NUMBER
+    again = find_layout(tmp_path / "data")  # what we write is a layout too
+    assert set(again.pairs) == set(own[0])
+
+
+def test_the_real_sirst_is_the_same_in_every_layout(mirror, tmp_path, monkeypatch):
+    monkeypatch.setenv("DATRANSNET_MIRROR", str(mirror))
+    fetch(SIRST, tmp_path / "raw")
+    options = {"mismatch": "resize_mask", "seed": 0}
+    published = {name: split(SIRST, tmp_path / "raw", tmp_path / name, name, **options) for name in SIRST.splits}
+    assert published["idx_427"].content == published["50_50"].content
+    pairs = find_layout(tmp_path / "raw").pairs
+    lists = {part: published["idx_427"].ids(part) for part in ("train", "val", "test")}
+    for number, layout in enumerate(LAYOUTS):
+        source = tmp_path / f"laid{number}"
+        name = layout(pairs, lists, source)
+        raw = tmp_path / f"raw{number}"
+        fetch_folder(source, raw)
+        name = name or next(iter(find_layout(raw).lists))
+        manifest = split(own_card("SIRST-again"), raw, tmp_path / f"data{number}", name, **options)
+        assert manifest.content == published["idx_427"].content
+        if layout is not as_datransnet:  # which has no validation part of its own
+            assert manifest.digest == published["idx_427"].digest
+    learnt = {item.image for item in published["50_50"].items if item.part != "test"}
+    assert sum(item.image in learnt for item in published["idx_427"].items if item.part == "test") == 44
+
+
+def test_the_near_duplicates_of_the_real_sirst_are_found(mirror, tmp_path, monkeypatch):
+    monkeypatch.setenv("DATRANSNET_MIRROR", str(mirror))
+    fetch(SIRST, tmp_path / "raw")
+    manifest = split(SIRST, tmp_path / "raw", tmp_path / "data", "50_50", seed=0)
+    found = json.loads((tmp_path / "data/sanitation.json").read_text())
+    assert found["modes"] == {"RGB": 378, "L": 28, "RGBA": 15, "P": 5}  # and Misc_111, left out
+    assert list(found["mismatched"]) == ["Misc_111"]
+    assert found["duplicates"] == []
+    assert [sorted(id_ for id_, _ in pair) for pair in found["near_duplicates"]] == [["Misc_27", "Misc_31"]]
+    assert len(manifest.items) == found["images"] == 426
+
+
+@pytest.mark.parametrize(
+    ("folders", "words"),
+    [
+        ((), "fits no layout; it holds nothing"),
+        (("pictures", "masks"), "fits no layout; it holds masks, pictures"),
+        (("images", "masks", "mixed", "annotations/masks"), "fits 2 layouts"),
+        (("a/images", "a/masks", "b/images", "b/masks"), r"fits 2 layouts \(a/ with images and masks; b/"),
+    ],
+)
+def test_a_folder_of_no_or_two_layouts_is_told(tmp_path, folders, words):
+    for name in folders:
+        (tmp_path / name).mkdir(parents=True)
+    with pytest.raises(DataError, match=words):
+        find_layout(tmp_path)
+
+
+def test_an_id_in_both_folders_leaks(own, tmp_path):
+    as_datransnet(*own, tmp_path / "source")
+    place(own[0]["s00"][0], tmp_path / "source/test/images/s00.png")
+    place(own[0]["s00"][1], tmp_path / "source/test/masks/s00.png")
+    with pytest.raises(DataError, match="s00 is in trainval and in test"):
+        find_layout(tmp_path / "source")
+
+
+def test_masks_of_zeros_and_ones_are_told_and_read_as_told(own, tmp_path):
+    as_plain(*own, tmp_path / "source")
+    for path in (tmp_path / "source/masks").iterdir():
+        Image.fromarray(read_mask(path).astype(np.uint8)).save(path)
+    fetch_folder(tmp_path / "source", tmp_path / "raw")
+    with pytest.raises(DataError, match=r"set data\.mask_above to 0"):
+        split(own_card("Own"), tmp_path / "raw", tmp_path / "data", "half", seed=0)
+    assert not (tmp_path / "data").exists()
+    manifest = split(own_card("Own"), tmp_path / "raw", tmp_path / "data", "half", seed=0, mask_above=0)
+    assert manifest.content == laid(as_plain, own, tmp_path / "reference").content
+
+
+def test_folds_are_disjoint_whole_and_alike(own, tmp_path):
+    manifests = [
+        split(own_card("Own"), laid_raw(own, tmp_path, number), tmp_path / f"d{number}", f"fold_{number}_of_4", seed=1)
+        for number in (1, 2, 3, 4)
+    ]
+    tests = [set(manifest.ids("test")) for manifest in manifests]
+    assert set.union(*tests) == set(own[0])
+    assert sum(map(len, tests)) == NUMBER
+    assert max(map(len, tests)) - min(map(len, tests)) <= 1
+    assert all(manifest.ids("val") for manifest in manifests)
+
+
+def laid_raw(own, tmp_path, number):
+    as_plain(*own, tmp_path / f"s{number}")
+    fetch_folder(tmp_path / f"s{number}", tmp_path / f"r{number}")
+    return tmp_path / f"r{number}"
+
+
+def test_a_random_split_depends_on_its_seed(own, tmp_path):
+    raw = laid_raw(own, tmp_path, 0)
+    drawn = [
+        split(own_card("Own"), raw, tmp_path / "data", "random", seed=seed, test_share=0.25).ids("test")
+        for seed in (1, 1, 2)
+    ]
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert len(drawn[0]) == NUMBER // 4
+
+
+@pytest.mark.parametrize("name", ["fold_0_of_5", "fold_6_of_5", "fold_1_of_1"])
+def test_a_fold_that_does_not_exist_is_told(name):
+    with pytest.raises(ParameterError, match=r"fold_1_of_\d"):
+        fold_of(name)
+
+
+def test_an_unknown_split_names_those_that_there_are(own, tmp_path):
+    with pytest.raises(ParameterError, match="Did you mean 'half'"):
+        split(own_card("Own"), laid_raw(own, tmp_path, 0), tmp_path / "data", "halve", seed=0)
+
+
+def many(number):
+    rng = np.random.default_rng(0)
+    targets = rng.integers(0, 4, size=number)
+    return [Item(f"i{n}", "train", 9, 9, int(targets[n]), "", "") for n in range(number)]
+
+
+def test_near_duplicates_stay_on_one_side():
+    items = many(60)
+    alike = [(f"i{n}", f"i{n + 1}") for n in range(0, 30, 2)]
+    pixels = {item.id: 5 * item.targets for item in items}
+    for seed in range(5):
+        part = {item.id: item.part for item in carve(items, alike, pixels, 0.3, "val", seed)}
+        assert all(part[a] == part[b] for a, b in alike)
+        part = {item.id: item.part for item in fold(items, alike, pixels, 2, 5, seed)}
+        assert all(part[a] == part[b] for a, b in alike)
+
+
+def test_a_carved_part_has_the_distribution_of_the_whole():
+    items = many(300)
+    pixels = {item.id: 0 for item in items}
+    whole = Counter(item.targets for item in items)
+    part = Counter(item.targets for item in carve(items, [], pixels, 0.2, "val", 3) if item.part == "val")
+    assert sum(part.values()) == 60
+    assert all(abs(part[n] - whole[n] / 5) < 2 for n in whole)  # a block of five may straddle two kinds
+
+
+def test_near_duplicates_are_shifted_and_noisy_copies_not_other_scenes():
+    rng = np.random.default_rng(0)
+    images = [scene(1, index, 96)[0] for index in range(12)]
+    copy = np.clip(images[3] * 0.8 + 20 + rng.normal(0, 2, images[3].shape), 0, 255).astype(np.uint8)
+    found = near_duplicates([thumbnail(image) for image in [*images, copy, images[5][1:, 1:]]])
+    assert found == [(3, 12), (5, 13)]
+    assert groups(4, [(0, 2), (2, 3)]).tolist() == [0, 1, 0, 0]
+    assert near_duplicates([thumbnail(np.full((50, 50), 7, dtype=np.uint8))] * 2) == []
+
+
+def test_an_older_manifest_asks_for_the_split_stage(scenes, tmp_path):
+    path = tmp_path / "manifest.json"
+    content = json.loads((scenes / "manifest.json").read_text()) | {"schema": 1}
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError, match=r"schema 1.*Run the split stage"):
+        Manifest.read(path)
+
+
+def test_every_dataset_of_the_field_has_its_card():
+    assert set(CATALOGUE) == {"SIRST", "NUDT-SIRST", "IRSTD-1K", "SIRST-V2", "SIRST-Aug", "Synthetic"}
+    assert [card.images for card in CATALOGUE.values()] == [427, 1327, 1001, 1024, 9070, 0]
