@@ -1,7 +1,9 @@
 """Stage evaluate: every trained run on the test part, from stored scores, under every convention, with curves."""
 
+import csv
+import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,19 @@ import numpy as np
 from datransnet.atomic import atomic_path
 from datransnet.data.dataset import Images, load_part
 from datransnet.data.manifest import Manifest
-from datransnet.metrics import CONVENTIONS, COUNT_FIELDS, Curve, Curves, as_columns, count, roc, summarise
+from datransnet.data.splits import SANITATION
+from datransnet.metrics import (
+    CONVENTIONS,
+    COUNT_FIELDS,
+    Curve,
+    Curves,
+    TargetRecord,
+    as_columns,
+    count,
+    roc,
+    summarise,
+    target_records,
+)
 from pipeline.support.console import Progress, Row
 from pipeline.support.paths import Study
 from pipeline.support.records import digest_of
@@ -44,8 +58,14 @@ def main(study: Study) -> None:
                 rows = [Row(entry["variant"], "done", 1, 1, entry["val_iou"]) for _, entry in entries[:index]]
                 progress.update([*rows, Row(content["variant"], "running", 0, 1, 0.0)])
                 results.append(_evaluate(study, stage, content, test, manifest, partial / "curves"))
+            _write_targets(study, entries, test, manifest, partial / "targets.csv")
             _write_examples(study, results, test, manifest, partial / "examples.npz")
-            summary = {"dataset": _describe(manifest), "protocol": params.protocol, "ids": test.ids, "runs": results}
+            summary = {
+                "dataset": _describe(study, manifest),
+                "protocol": params.protocol,
+                "ids": test.ids,
+                "runs": results,
+            }
             write_result(partial / "evaluation.json", summary)
         first = params.evaluate.conventions[0]
         full = [result["scores"][first] for result in results if result["variant"] == "full"]
@@ -57,7 +77,7 @@ def main(study: Study) -> None:
         tracker.close_stage(parent, failed, {f"test_{name}": value for name, value in metrics.items()})
 
 
-def _describe(manifest: Manifest) -> dict[str, Any]:
+def _describe(study: Study, manifest: Manifest) -> dict[str, Any]:
     return {
         "name": manifest.dataset,
         "split": manifest.split,
@@ -65,6 +85,7 @@ def _describe(manifest: Manifest) -> dict[str, Any]:
         "summary": manifest.summary(),
         "excluded": manifest.excluded,
         "treated": manifest.treated,
+        "sanitation": json.loads((study.data / SANITATION).read_text()),
     }
 
 
@@ -114,6 +135,21 @@ def thinned(curve: Curve) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
     along = np.concatenate([[0], np.cumsum(steps)])
     chosen = np.searchsorted(along, np.linspace(0, along[-1], CURVE_POINTS))
     return points[np.unique(np.clip(chosen, 0, len(points) - 1))]
+
+
+def _write_targets(
+    study: Study, entries: list[tuple[str, dict[str, Any]]], test: Images, manifest: Manifest, path: Path
+) -> None:
+    """What became of each target of the test part, a line for each run of the full network."""
+    with path.open("w", newline="") as file:
+        table = csv.DictWriter(file, ["key", "id", *(field.name for field in fields(TargetRecord))])
+        table.writeheader()
+        for stage, content in entries:
+            if content["variant"] == "full":
+                maps = _scores(study, stage, content, test, manifest.digest)
+                for id_, image, mask, scores in zip(test.ids, test.images, test.masks, maps, strict=True):
+                    found = target_records(scores, mask, image)
+                    table.writerows({"key": content["key"], "id": id_, **asdict(record)} for record in found)
 
 
 def _write_curves(path: Path, found: Curves) -> None:

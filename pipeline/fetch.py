@@ -14,7 +14,7 @@ def main(study: Study) -> None:
     params = study.params
     card = params.data.card
     if params.data.source is not None:
-        fetch_folder((study.folder / Path(params.data.source).expanduser()).resolve(), study.raw)
+        fetch_folder((study.home / Path(params.data.source).expanduser()).resolve(), study.raw)
     elif card.archive:
         fetch(card, study.raw)
     else:

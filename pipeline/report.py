@@ -13,6 +13,7 @@ from pipeline.support.console import say
 from pipeline.support.figures import (
     data_uri,
     examples_figure,
+    limit_figure,
     roc_figure,
     save,
     search_figure,
@@ -21,7 +22,15 @@ from pipeline.support.figures import (
 from pipeline.support.paths import Study
 from pipeline.support.records import digest_of
 from pipeline.support.stages import read_manifest, read_result
-from pipeline.support.tables import COLUMNS, Table, ablation_table, main_table, search_table
+from pipeline.support.tables import (
+    COLUMNS,
+    Table,
+    ablation_table,
+    detection_limit,
+    limit_table,
+    main_table,
+    search_table,
+)
 from pipeline.support.tracking import Tracker
 
 FIGURES = {
@@ -29,6 +38,8 @@ FIGURES = {
     "curve, scores scaled by the image's maximum. Pd-Fa: detected targets over false-alarm pixels.",
     "examples": "Test images of the best run, from its worst to its best: image, mask, scores, and errors "
     "(green hit, orange missed, red false).",
+    "detection_limit": "Detection limit of the winner: share of detected test targets by local SCR, for targets up "
+    "to the median size and above, with 95 % intervals.",
     "search": "The search: best validation IoU of each trial over its epochs, and the best so far.",
     "training": "Training loss and validation IoU of the winner on each seed.",
 }
@@ -45,7 +56,10 @@ def main(study: Study) -> None:
     }
     with np.load(study.results / "evaluation" / "examples.npz") as archive:
         examples = dict(archive)
-    tables = [main_table(evaluation), ablation_table(evaluation), search_table(tuned)]
+    targets = pd.read_csv(study.results / "evaluation" / "targets.csv")
+    limit = detection_limit(targets)
+    tables = [main_table(evaluation), ablation_table(evaluation)]
+    tables += [limit_table(limit, targets["pixels"].median()), search_table(tuned)]
     with atomic_path(study.reports / "tables") as partial:
         partial.mkdir()
         for table in tables:
@@ -53,6 +67,7 @@ def main(study: Study) -> None:
     with atomic_path(study.reports / "figures") as partial:
         partial.mkdir()
         save(roc_figure(curves, evaluation["runs"]), partial, "roc")
+        save(limit_figure(limit), partial, "detection_limit")
         save(search_figure(tuned["trials"]), partial, "search")
         save(training_figure(trained["runs"]), partial, "training")
         save(examples_figure(examples), partial, "examples")

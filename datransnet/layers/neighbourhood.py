@@ -69,6 +69,8 @@ def _correlate(window: Tensor, context: Tensor, kernel: tuple[int, int], d: int)
 def _convolve(x: Tensor, kernel: Tensor, d: int) -> Tensor:
     """Dilated convolution without padding, each sample with its kernel: B×I×H×W, BO×I×kh×kw → B×O×…."""
     batch, channels, height, width = x.shape
+    # A kernel with strides as if its channels were last would make torch copy the image into that order.
+    kernel = kernel.contiguous()
     out = F.conv2d(x.reshape(1, batch * channels, height, width), kernel, dilation=d, groups=batch)
     return out.view(batch, -1, *out.shape[2:])
 
@@ -77,7 +79,7 @@ def _spread(x: Tensor, kernel: Tensor, d: int) -> Tensor:
     """The adjoint of `_convolve`, as a convolution: faster than its own backward. B×O×h×w, BO×I×kh×kw → B×I×…."""
     batch, channels, height, width = x.shape
     around = [d * (side - 1) for side in kernel.shape[2:]]
-    turned = kernel.unflatten(0, (batch, -1)).transpose(1, 2).flip(-1, -2).flatten(0, 1)
+    turned = kernel.unflatten(0, (batch, -1)).transpose(1, 2).flip(-1, -2).flatten(0, 1).contiguous()
     joined = x.reshape(1, batch * channels, height, width)
     out = F.conv2d(joined, turned, padding=around, dilation=d, groups=batch)
     return out.view(batch, -1, *out.shape[2:])
@@ -96,6 +98,7 @@ class _SampleConv(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         x, kernel = ctx.saved_tensors
+        grad = grad.contiguous()  # once for both
         return _spread(grad, kernel, ctx.d), _correlate(grad, x, (3, 3), ctx.d), None
 
 

@@ -4,6 +4,7 @@ from datransnet.metrics.conventions import CONVENTIONS, Convention
 from datransnet.metrics.counts import COUNT_FIELDS, Counts, count
 from datransnet.metrics.curves import Curve, Curves, roc
 from datransnet.metrics.score import Score, as_columns, ratios, score, summarise
+from datransnet.metrics.targets import TargetRecord, target_records
 
 __all__ = [
     "CONVENTIONS",
@@ -13,10 +14,12 @@ __all__ = [
     "Curve",
     "Curves",
     "Score",
+    "TargetRecord",
     "as_columns",
     "count",
     "ratios",
     "roc",
     "score",
     "summarise",
+    "target_records",
 ]

@@ -70,6 +70,20 @@ def roc_figure(curves: Mapping[str, pd.DataFrame], runs: Sequence[Mapping[str, A
     return figure
 
 
+def limit_figure(limit: pd.DataFrame) -> Figure:
+    """Pd with its interval over local SCR, a line a target size."""
+    figure, axis = plt.subplots(figsize=(4.6, 3))
+    widest = 10.0  # where the last, open class is drawn
+    widths = (limit["high"] - limit["low"]).clip(upper=widest)
+    for index, (size, rows) in enumerate(limit.assign(width=widths).groupby("size", sort=False)):
+        places = rows["low"] + rows["width"] * (0.55 if index else 0.45)
+        lengths = np.clip([rows["pd"] - rows["pd_low"], rows["pd_high"] - rows["pd"]], 0, 1)
+        axis.errorbar(places, rows["pd"], yerr=lengths, color=COLOURS[index], marker="o", capsize=2, label=size)
+    axis.set(xlabel="local SCR", ylabel="Pd, targets detected", ylim=(0, 1.02))
+    axis.legend(fontsize=7, loc="lower right")
+    return figure
+
+
 def search_figure(trials: Sequence[Mapping[str, Any]]) -> Figure:
     """Every trial's best validation IoU over its epochs, and the best so far over trials."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3))

@@ -36,7 +36,8 @@ class Synthetic(Strict):
 class Data(Strict):
     """Which dataset and split, and how its known faults are treated.
 
-    ``source`` is a folder with a person's own dataset, which ``dataset`` then only names.
+    ``source`` is a folder with a person's own dataset, from the project's root or absolute; ``dataset`` then only names
+    it.
     """
 
     dataset: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")

@@ -45,6 +45,17 @@ def over_seeds(values: Sequence[float]) -> tuple[float, float]:
     return mean, float(stats.t.ppf((1 + LEVEL) / 2, len(values) - 1)) * error
 
 
+def proportion(hits: float, number: int) -> tuple[float, float]:
+    """Wilson's interval of a proportion; hits may be a mean over seeds.
+
+    >>> low, high = proportion(9, 10)
+    >>> round(low, 3), round(high, 3)
+    (0.596, 0.982)
+    """
+    interval = stats.binomtest(round(hits), number).proportion_ci(LEVEL, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
 def estimates(runs: Sequence[Mapping[str, Sequence[int]]], metrics: Sequence[str]) -> dict[str, Estimate]:
     """Estimates of some metrics from each seed's counts, image by image (see `datransnet.metrics.Counts`)."""
     columns = [{name: np.asarray(run[name]) for name in COUNT_FIELDS} for run in runs]

@@ -123,24 +123,22 @@ def unicode_names(files, rng):
             files[f"half/{part}.txt"] = files[f"half/{part}.txt"].replace(f"t{index}\n".encode(), f"{name}\n".encode())
 
 
+WILD = [
+    "../escaped.png",
+    "/etc/escaped.png",
+    "images/../../escaped.png",
+    "images\\..\\..\\escaped.png",
+    "C:\\escaped.png",
+    "images/t0.png/deeper.png",
+    "images//t1.png",
+    "x" * 300 + ".png",
+    "images/t\x01.png",
+    "trainval/images/t0.png",
+]
+
+
 def wild_names(files, rng):
-    name = rng.choice(
-        [
-            "../escaped.png",
-            "/etc/escaped.png",
-            "images/../../escaped.png",
-            "images\\..\\..\\escaped.png",
-            "C:\\escaped.png",
-        ]
-        + [
-            "images/t0.png/deeper.png",
-            "images//t1.png",
-            "x" * 300 + ".png",
-            "images/t\x01.png",
-            "trainval/images/t0.png",
-        ]
-    )
-    files[name] = png(np.zeros((3, 3), dtype=np.uint8))
+    files[rng.choice(WILD)] = png(np.zeros((3, 3), dtype=np.uint8))
 
 
 def bomb(files, rng):
@@ -163,9 +161,7 @@ def outcome(work) -> str:
     try:
         work()
     except DATransNetError as error:
-        assert "\n" not in str(error)
-        assert len(str(error)) < 1200
-        return type(error).__name__
+        return type(error).__name__ if "\n" not in str(error) and len(str(error)) < 1200 else str(error)
     return "whole"
 
 
@@ -196,10 +192,12 @@ def test_damaged_folders_and_archives(tmp_path, monkeypatch, damage):
             target.write_bytes(packed(files, url.rpartition(".")[2]))
             card = Card(f"Toy{number}", {}, "none", "none", archive=Archive("a page", url))
             seen.append(outcome(lambda c=card, p=place: fetch(c, p / "raw")))
+        assert seen[-1] in ("whole", "DataError")
         if seen[-1] == "whole":
             options = {"seed": 0, "mismatch": rng.choice(["exclude", "resize_mask"])}
             card = own_card("Own")
             seen[-1] = outcome(lambda c=card, p=place, o=options: split(c, p / "raw", p / "data", "half", **o))
+            assert seen[-1] in ("whole", "DataError", "ParameterError")
             assert (place / "data/manifest.json").exists() == (seen[-1] == "whole")
         else:
             assert list((place / "raw").iterdir()) == []
@@ -236,9 +234,10 @@ def test_links_lead_nowhere(tmp_path):
 
 
 def test_a_member_twice_is_refused(tmp_path):
-    with zipfile.ZipFile(tmp_path / "twice.zip", "w") as archive, pytest.warns(UserWarning, match="Duplicate"):
+    with zipfile.ZipFile(tmp_path / "twice.zip", "w") as archive:
         archive.writestr("images/a.png", b"1")
-        archive.writestr("images/a.png", b"2")
+        with pytest.warns(UserWarning, match="Duplicate"):
+            archive.writestr("images/a.png", b"2")
     with pytest.raises(DATransNetError, match="twice"):
         archives.extract(tmp_path / "twice.zip", tmp_path / "out")
 

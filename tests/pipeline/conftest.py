@@ -25,6 +25,7 @@ def tiny_params() -> dict[str, Any]:
         "protocol": "holdout",
         "data": {
             "dataset": "Synthetic",
+            "source": None,
             "split": "generated",
             "synthetic": {"train": 12, "val": 4, "test": 5, "size": 32},
         },
