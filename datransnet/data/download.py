@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -74,7 +75,13 @@ def download(url: str, path: Path) -> Path:
         for last in (False, True):
             try:
                 gdown.download(
-                    url, str(path), quiet=True, resume=True, retries=RETRIES, timeout=TIMEOUT, use_cookies=False
+                    url,
+                    str(path),
+                    quiet=not sys.stderr.isatty(),  # else it shows its progress
+                    resume=True,
+                    retries=RETRIES,
+                    timeout=TIMEOUT,
+                    use_cookies=False,
                 )
                 return path
             except (gdown.exceptions.DownloadError, gdown.exceptions.FileURLRetrievalError) as error:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock
+
 from datransnet.atomic import atomic_path, write_text
 from datransnet.data.archives import KEPT, extract
 from datransnet.data.catalogue import Archive, Card
@@ -27,9 +29,10 @@ def content_digest(folder: Path, folders: tuple[str, ...] = ()) -> str:
 
 @contextmanager
 def _scratch(folder: Path) -> Iterator[Path]:
-    """A folder beside ``folder`` for the block's duration."""
+    """A folder beside ``folder`` for the block's duration, in which no other process fetches the same."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.", suffix=".partial") as place:
+    lock = FileLock(folder.with_name(f".{folder.name}.lock"))
+    with lock, tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.", suffix=".partial") as place:
         yield Path(place)
 
 

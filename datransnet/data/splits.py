@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -13,7 +14,7 @@ from datransnet.atomic import atomic_path
 from datransnet.data.catalogue import Card
 from datransnet.data.duplicates import groups
 from datransnet.data.images import MASK_ABOVE, write_png
-from datransnet.data.layouts import FOLDERS, Layout, find_layout, read_list
+from datransnet.data.layouts import FOLDERS, Layout, Pairs, find_layout, read_list
 from datransnet.data.manifest import PARTS, Item, Manifest, Part, image_digest, pair_digest
 from datransnet.data.sanitation import Examination, Pair, read_pair
 from datransnet.errors import DataError, ParameterError
@@ -181,8 +182,8 @@ def split(
     with atomic_path(folder) as partial:
         for kind in ("images", "masks"):
             (partial / kind).mkdir(parents=True)
-        for id_ in sorted(parts):
-            pair, fault = _fitted(read_pair(*layout.pairs[id_], mask_above), mismatch)
+        for id_, pair in _read_all({id_: layout.pairs[id_] for id_ in sorted(parts)}, mask_above):
+            pair, fault = _fitted(pair, mismatch)
             if fault:
                 seen.mismatched[id_] = fault
             if fault and mismatch == "exclude":
@@ -205,6 +206,19 @@ def split(
         manifest.write(partial / "manifest.json")
         (partial / SANITATION).write_text(json.dumps({"schema": 1, **seen.summary(items)}, indent=1) + "\n")
     return manifest
+
+
+def _read_all(pairs: Pairs, mask_above: int) -> Iterator[tuple[str, Pair]]:
+    """Every pair by its id; at the end an error that names all files that cannot be read."""
+    faults = []
+    for id_, paths in pairs.items():
+        try:
+            yield id_, read_pair(*paths, mask_above)
+        except DataError as error:
+            faults.append(str(error))
+    if faults:
+        more = f" {len(faults) - 3} more files cannot be read." if len(faults) > 3 else ""
+        raise DataError(" ".join(faults[:3]) + more)
 
 
 def _check_masks(name: str, seen: Examination, pixels: dict[str, int]) -> None:

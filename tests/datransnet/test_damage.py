@@ -201,7 +201,7 @@ def test_damaged_folders_and_archives(tmp_path, monkeypatch, damage):
             assert (place / "data/manifest.json").exists() == (seen[-1] == "whole")
         else:
             assert list((place / "raw").iterdir()) == []
-        assert {path.name for path in place.iterdir()} <= {"raw", "source", "data"}
+        assert {path.name for path in place.iterdir()} <= {"raw", ".raw.lock", "source", "data"}
     assert len(seen) == 40
     assert not (tmp_path / "escaped.png").exists()
     if damage in (cut, empty, noise, other_type, missing, bomb):
@@ -343,6 +343,36 @@ def test_several_processes_fetch_once(site, tmp_path, monkeypatch):
         worker.join()
     assert {content_digest(tmp_path / f"raw{n}") for n in range(4)} == {site.archive.digest}
     assert [path.name for path in (tmp_path / "cache").rglob("*.part")] == []
+
+
+def test_several_processes_fetch_into_one_folder(site, tmp_path, monkeypatch):
+    monkeypatch.setattr(Faults, "faulty", 0)
+    failed = []
+
+    def work():
+        try:
+            fetch(site, tmp_path / "raw")
+        except BaseException as error:
+            failed.append(error)
+
+    workers = [threading.Thread(target=work) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert failed == []
+    assert content_digest(tmp_path / "raw") == site.archive.digest
+
+
+def test_all_unreadable_files_are_told_at_once(tmp_path):
+    files = whole_files()
+    for number in (0, 2, 3, 4):
+        files[f"images/t{number}.png"] = b"no image"
+    for name, content in files.items():
+        (tmp_path / "raw" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "raw" / name).write_bytes(content)
+    with pytest.raises(DATransNetError, match=r"t0\.png is damaged.*t2\.png.*t3\.png.* 1 more files"):
+        split(own_card("Own"), tmp_path / "raw", tmp_path / "data", "half", seed=0)
 
 
 def test_the_first_digest_is_recorded_and_later_ones_must_match(tmp_path, monkeypatch):
