@@ -9,6 +9,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import typer
 
 from datransnet.engine.recipe import Recipe
+from datransnet.errors import ParameterError
 
 app = typer.Typer(
     help="Train, score, run, export and look at networks for infrared small targets.",
@@ -93,8 +94,17 @@ def fit(
 
 @app.command()
 def evaluate(
-    data: Annotated[Path, typer.Argument(help="Folder with images/ and masks/, or one that the split stage wrote.")],
-    weights: Weights,
+    data: Annotated[
+        Path | None, typer.Argument(help="Folder with images/ and masks/, or one that the split stage wrote.")
+    ] = None,
+    weights: Annotated[Path | None, typer.Option(help="A folder with weights.safetensors, or a .pth.tar.")] = None,
+    scores: Annotated[
+        Path | None, typer.Option(help="Instead of a network: a folder of anyone's score maps (png, npy, mat).")
+    ] = None,
+    masks: Annotated[Path | None, typer.Option(help="The masks of --scores.")] = None,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Leave out masks without a score map, and count them.")
+    ] = False,
     part: Annotated[str, typer.Option(help="Of a split dataset: train, val or test.")] = "test",
     convention: Annotated[
         str, typer.Option(help="Metric definition (datransnet/metrics/conventions.py).")
@@ -107,11 +117,16 @@ def evaluate(
     ] = False,
     debug: Debug = False,
 ) -> None:
-    """Score a network on images with masks; prints JSON."""
+    """Score a network on images with masks, or anyone's score maps on their masks; prints JSON."""
 
     def command() -> None:
-        from datransnet.commands import evaluate_command
+        from datransnet.commands import evaluate_command, score_command
 
+        if scores is not None and masks is not None and data is None and weights is None:
+            score_command(scores, masks, convention, threshold, allow_missing)
+            return
+        if data is None or weights is None or scores is not None or masks is not None:
+            raise ParameterError("Give either DATA and --weights, or --scores and --masks.")
         evaluate_command(data, weights, part, convention, threshold, image_size, device, allow_leak)
 
     _run(command, debug)

@@ -20,6 +20,7 @@ from datransnet.atomic import atomic_path, write_text
 from datransnet.data.dataset import Images, load_folder, load_part
 from datransnet.data.images import Luminance, Truth, read_image, write_png
 from datransnet.data.manifest import PARTS, image_digest, pair_digest
+from datransnet.data.scores import find_predictions
 from datransnet.engine.distributed import is_first, join_processes
 from datransnet.engine.fit import Epoch, fit
 from datransnet.engine.predict import ScoreMap, predict, predict_image
@@ -151,6 +152,14 @@ def evaluate_command(
         found = score(zip(bar, images.masks, strict=True), convention, threshold)
     about = {"convention": convention, "threshold": threshold, "seen_in_training": leaked if learnt else None}
     print(json.dumps({**about, **asdict(found)}, indent=1))
+
+
+def score_command(scores: Path, masks: Path, convention: str, threshold: float, allow_missing: bool) -> None:
+    """Score anyone's score maps; prints JSON."""
+    found = find_predictions(scores, masks, allow_missing)
+    pairs = (found.pair(place) for place in range(len(found.ids)))
+    about = {"convention": convention, "threshold": threshold, "missing": found.missing}
+    print(json.dumps({**about, **asdict(score(pairs, convention, threshold))}, indent=1))
 
 
 def overlay(image: Luminance, prediction: Truth) -> Image.Image:

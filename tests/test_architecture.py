@@ -42,7 +42,7 @@ ALLOWED = {
     "exits": {"errors"},
     "weights": {"errors", "atomic", "engine", "models"},
     "commands": {"errors", "registry", "atomic", "seeding", "metrics", "data", "engine", "models", "weights"},
-    "__main__": {"exits", "engine", "commands", "weights"},
+    "__main__": {"errors", "exits", "engine", "commands", "weights"},
     "": {"models"},
 }
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.io import savemat
 from typer.testing import CliRunner, Result
 
 from datransnet import create_model, list_models
@@ -150,6 +151,86 @@ def test_info_counts_parameters():
     done = run("info", "-a", "width=16")
     assert done.exit_code == 0, done.stderr
     assert "2,175,401 live and 0 dead" in done.stdout
+
+
+@pytest.fixture
+def published(scenes, trained, tmp_path):
+    """Score maps of a network, as a folder that anyone might publish."""
+    images = sorted((scenes / "test/images").iterdir())
+    assert run("predict", *images, "--weights", trained, "--out", tmp_path / "maps").exit_code == 0
+    (tmp_path / "scores").mkdir()
+    for path in (tmp_path / "maps").glob("*_scores.png"):
+        shutil.copy(path, tmp_path / "scores")
+    return tmp_path / "scores"
+
+
+@pytest.mark.parametrize("kind", ["png", "npy", "mat"])
+def test_anyones_score_maps_are_scored_as_the_network_itself(scenes, trained, published, kind):
+    for path in list(published.iterdir()):
+        array = np.asarray(Image.open(path), dtype=np.float64) / 65535
+        name = path.stem.removesuffix("_scores")
+        if kind == "npy":
+            np.save(published / f"{name}.npy", array)
+        elif kind == "mat":
+            savemat(published / f"{name}.mat", {"T": array})
+        if kind != "png":
+            path.unlink()
+    theirs = json.loads(run("evaluate", "--scores", published, "--masks", scenes / "test/masks").stdout)
+    ours = json.loads(run("evaluate", scenes, "--weights", trained).stdout)
+    assert {key: theirs[key] for key in ("iou", "pd", "fa", "n_targets")} == {
+        key: ours[key] for key in ("iou", "pd", "fa", "n_targets")
+    }
+    assert theirs["missing"] == []
+
+
+def test_score_maps_that_do_not_fit_are_named(scenes, published):
+    first, second, *_ = sorted(published.iterdir())
+    gone = first.stem.removesuffix("_scores")
+    first.rename(published / "stranger.png")
+    Image.fromarray(np.zeros((7, 9), dtype=np.uint8)).save(second)
+    arguments = ("evaluate", "--scores", published, "--masks", scenes / "test/masks")
+    refused = run(*arguments)
+    assert refused.exit_code == 3
+    assert f"1 have no score map: {gone}" in refused.stderr
+    assert "(9×7, mask 48×48)" in refused.stderr
+    assert "1 have no mask: stranger" in refused.stderr
+    (published / "stranger.png").unlink()
+    second.unlink()
+    allowed = json.loads(run(*arguments, "--allow-missing").stdout)
+    assert allowed["missing"] == [gone, second.stem.removesuffix("_scores")]
+    assert allowed["n_images"] == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.npy", b"nothing"),
+        ("a.mat", b"nothing"),
+        ("a.png", b"\x89PNG"),
+        ("a.npy", np.full((4, 4), np.nan)),
+        ("a.npy", np.full((4, 4), 2.0)),
+        ("a.npy", np.zeros((2, 4, 4))),
+        ("a.npy", np.array([["x"]])),
+    ],
+)
+def test_damaged_score_maps_are_told(tmp_path, name, content):
+    (tmp_path / "scores").mkdir()
+    (tmp_path / "masks").mkdir()
+    Image.fromarray(np.zeros((4, 4), dtype=np.uint8)).save(tmp_path / "masks/a.png")
+    if isinstance(content, bytes):
+        (tmp_path / "scores" / name).write_bytes(content)
+    else:
+        np.save(tmp_path / "scores" / name, content)
+    refused = run("evaluate", "--scores", tmp_path / "scores", "--masks", tmp_path / "masks")
+    assert refused.exit_code == 3
+    assert name in refused.stderr
+
+
+@pytest.mark.parametrize("arguments", [(), ("--scores", "x"), ("data", "--weights", "w", "--scores", "x")])
+def test_evaluate_wants_one_of_two_forms(arguments):
+    refused = run("evaluate", *arguments)
+    assert refused.exit_code == 2
+    assert "either DATA and --weights, or --scores and --masks" in refused.stderr
 
 
 def test_evaluate_refuses_images_that_training_has_seen(scenes, trained, tmp_path):
