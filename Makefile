@@ -27,7 +27,7 @@ repro: $(VENV)/.ready ## run the whole study; PROFILE=sirst runs it on real imag
 	@cd $(STUDY) && python -m pipeline where
 
 test: $(VENV)/.ready ## run the tests
-	python -m pytest
+	python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/.ready ## check style and types
 	ruff check .
