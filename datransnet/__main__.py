@@ -107,9 +107,11 @@ def evaluate(
     ] = False,
     part: Annotated[str, typer.Option(help="Of a split dataset: train, val or test.")] = "test",
     convention: Annotated[
-        str, typer.Option(help="Metric definition (datransnet/metrics/conventions.py).")
-    ] = "basicirstd",
+        list[str] | None,
+        typer.Option(help="Metric definition (datransnet/metrics/conventions.py); may be repeated, all if not given."),
+    ] = None,
     threshold: Annotated[float, typer.Option(min=0, max=1, help="Scores above it are targets.")] = 0.5,
+    curves: Annotated[Path | None, typer.Option(help="CSV file for ROC, precision-recall and Pd-Fa curves.")] = None,
     image_size: Size = 256,
     device: Device = "cpu",
     allow_leak: Annotated[
@@ -118,16 +120,17 @@ def evaluate(
     debug: Debug = False,
 ) -> None:
     """Score a network on images with masks, or anyone's score maps on their masks; prints JSON."""
+    conventions = tuple(convention or ())
 
     def command() -> None:
         from datransnet.commands import evaluate_command, score_command
 
         if scores is not None and masks is not None and data is None and weights is None:
-            score_command(scores, masks, convention, threshold, allow_missing)
+            score_command(scores, masks, conventions, threshold, curves, allow_missing)
             return
         if data is None or weights is None or scores is not None or masks is not None:
             raise ParameterError("Give either DATA and --weights, or --scores and --masks.")
-        evaluate_command(data, weights, part, convention, threshold, image_size, device, allow_leak)
+        evaluate_command(data, weights, part, conventions, threshold, curves, image_size, device, allow_leak)
 
     _run(command, debug)
 

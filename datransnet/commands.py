@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import sys
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,9 @@ from datransnet.engine.fit import Epoch, fit
 from datransnet.engine.predict import ScoreMap, predict, predict_image
 from datransnet.engine.recipe import Recipe
 from datransnet.errors import DataError, ParameterError
+from datransnet.metrics import CONVENTIONS, calibration, evaluate, summarise
 from datransnet.metrics.components import components
-from datransnet.metrics.score import score
+from datransnet.metrics.evaluation import Pair
 from datransnet.models import complete_arguments, create_model
 from datransnet.registry import did_you_mean
 from datransnet.seeding import derive_seed
@@ -130,8 +132,9 @@ def evaluate_command(
     data: Path,
     weights: Path,
     part: str,
-    convention: str,
+    conventions: tuple[str, ...],
     threshold: float,
+    curves: Path | None,
     image_size: int,
     device: str,
     allow_leak: bool,
@@ -149,17 +152,41 @@ def evaluate_command(
     with typer.progressbar(
         predict(model, images, recipe, device), length=len(images), file=sys.stderr, hidden=not sys.stderr.isatty()
     ) as bar:
-        found = score(zip(bar, images.masks, strict=True), convention, threshold)
-    about = {"convention": convention, "threshold": threshold, "seen_in_training": leaked if learnt else None}
-    print(json.dumps({**about, **asdict(found)}, indent=1))
+        pairs = zip(bar, images.masks, strict=True)
+        _print_evaluation(pairs, conventions, threshold, curves, {"seen_in_training": leaked if learnt else None})
 
 
-def score_command(scores: Path, masks: Path, convention: str, threshold: float, allow_missing: bool) -> None:
+def score_command(
+    scores: Path,
+    masks: Path,
+    conventions: tuple[str, ...],
+    threshold: float,
+    curves: Path | None,
+    allow_missing: bool,
+) -> None:
     """Score anyone's score maps; prints JSON."""
     found = find_predictions(scores, masks, allow_missing)
     pairs = (found.pair(place) for place in range(len(found.ids)))
-    about = {"convention": convention, "threshold": threshold, "missing": found.missing}
-    print(json.dumps({**about, **asdict(score(pairs, convention, threshold))}, indent=1))
+    _print_evaluation(pairs, conventions, threshold, curves, {"missing": found.missing})
+
+
+def _print_evaluation(
+    pairs: Iterable[Pair],
+    conventions: tuple[str, ...],
+    threshold: float,
+    curves: Path | None,
+    about: dict[str, Any],
+) -> None:
+    """Print metrics by convention and areas of curves; write the curves."""
+    found = evaluate(pairs, conventions or tuple(CONVENTIONS), threshold=threshold)
+    drawn, reliability = found.curves, calibration(found.curve_counts.histogram)
+    if curves is not None:
+        with atomic_path(curves) as partial:
+            drawn.write(partial)
+    areas = {"pixel": drawn.pixel.area, "precision_recall": drawn.precision_recall.area, "target": drawn.target.area}
+    about |= {"threshold": threshold, "areas": areas, "ece": reliability.ece}
+    metrics = {name: asdict(summarise(columns)) for name, columns in found.counts.items()}
+    print(json.dumps({**about, "conventions": metrics}, indent=1))
 
 
 def overlay(image: Luminance, prediction: Truth) -> Image.Image:

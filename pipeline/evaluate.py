@@ -2,8 +2,9 @@
 
 import csv
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,70 +12,93 @@ import numpy as np
 
 from datransnet.atomic import atomic_path
 from datransnet.data.dataset import Images, load_part
-from datransnet.data.manifest import Manifest
+from datransnet.data.manifest import Manifest, Part
+from datransnet.data.scores import find_predictions, read_scores
 from datransnet.data.splits import SANITATION
-from datransnet.metrics import (
-    CONVENTIONS,
-    COUNT_FIELDS,
-    Curve,
-    Curves,
-    TargetRecord,
-    as_columns,
-    count,
-    roc,
-    summarise,
-    target_records,
-)
+from datransnet.metrics import TargetRecord, operating_point, roc, target_records
 from pipeline.support.console import Progress, Row
 from pipeline.support.paths import Study
 from pipeline.support.records import digest_of
 from pipeline.support.scores import ScoreMap, stored_scores
+from pipeline.support.scoring import scored, scored_at
 from pipeline.support.stages import read_manifest, read_result, run_from, write_result
 from pipeline.support.tracking import Tracker
 from pipeline.support.training import build
 
-CURVE_POINTS = 400
 EXAMPLES = 6
 
 
 def main(study: Study) -> None:
     """Run the stage."""
     params, manifest = study.params, read_manifest(study)
-    test = load_part(study.data, "test")
     entries = [
-        (stage, content)
+        _Entry(study, stage, content)
         for stage in ("train", "ablate")
         for content in read_result(study.results / f"{stage}.json", stage)["runs"]
     ]
+    selecting: Part = "test" if params.protocol == "literature" else "val"
+    test, selection = load_part(study.data, "test"), load_part(study.data, selecting)
     tracker = Tracker.of(study, manifest.digest)
-    identity = digest_of([[content["key"] for _, content in entries], params.evaluate.model_dump(), manifest.digest])
+    identity = digest_of([[entry.key for entry in entries], params.evaluate.model_dump(), manifest.digest])
     parent = tracker.open_stage("evaluate", identity, params.digestible)
     failed, metrics = True, {}
     try:
         with atomic_path(study.results / "evaluation") as partial, Progress("evaluate", len(entries)) as progress:
             (partial / "curves").mkdir(parents=True)
             results = []
-            for index, (stage, content) in enumerate(entries):
-                rows = [Row(entry["variant"], "done", 1, 1, entry["val_iou"]) for _, entry in entries[:index]]
-                progress.update([*rows, Row(content["variant"], "running", 0, 1, 0.0)])
-                results.append(_evaluate(study, stage, content, test, manifest, partial / "curves"))
-            _write_targets(study, entries, test, manifest, partial / "targets.csv")
-            _write_examples(study, results, test, manifest, partial / "examples.npz")
+            for index, entry in enumerate(entries):
+                rows = [Row(done.variant, "done", 1, 1, done.val_iou) for done in entries[:index]]
+                progress.update([*rows, Row(entry.variant, "running", 0, 1, 0.0)])
+                results.append(_evaluate(entry, test, (selecting, selection), partial / "curves"))
+            full = [entry for entry in entries if entry.variant == "full"]
+            _write_targets(full, test, partial / "targets.csv")
+            best = max(range(len(full)), key=lambda place: full[place].val_iou)
+            _write_examples(full[best], results[best], test, partial / "examples.npz")
             summary = {
                 "dataset": _describe(study, manifest),
                 "protocol": params.protocol,
+                "max_fa": params.evaluate.max_fa,
                 "ids": test.ids,
                 "runs": results,
+                "peers": [_peer(study, name, test, partial / "curves") for name in params.evaluate.peers],
             }
             write_result(partial / "evaluation.json", summary)
-        first = params.evaluate.conventions[0]
-        full = [result["scores"][first] for result in results if result["variant"] == "full"]
-        metrics = {
-            name: float(np.mean([scores[name] for scores in full])) for name in ("iou", "niou", "pd", "fa", "f1")
-        }
+        found = [result["scores"][params.evaluate.conventions[0]] for result in results[: len(full)]]
+        names = ("iou", "niou", "pd", "fa", "f1")
+        metrics = {f"test_{name}": float(np.mean([scores[name] for scores in found])) for name in names}
         failed = False
     finally:
-        tracker.close_stage(parent, failed, {f"test_{name}": value for name, value in metrics.items()})
+        tracker.close_stage(parent, failed, metrics)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A trained run, as a stage handed it on."""
+
+    study: Study
+    stage: str
+    content: Mapping[str, Any]
+
+    @property
+    def key(self) -> str:
+        return str(self.content["key"])
+
+    @property
+    def variant(self) -> str:
+        return str(self.content["variant"])
+
+    @property
+    def val_iou(self) -> float:
+        return float(self.content["val_iou"])
+
+    @cached_property
+    def run(self) -> Any:
+        return run_from(dict(self.content))
+
+    def scores(self, part: Part, images: Images) -> list[ScoreMap]:
+        """Its stored scores of a part."""
+        weights = self.study.models / self.stage / f"{self.key}.safetensors"
+        return stored_scores(self.study.runs, self.run, weights, part, images, self.study.params.resources.device)
 
 
 def _describe(study: Study, manifest: Manifest) -> dict[str, Any]:
@@ -89,86 +113,72 @@ def _describe(study: Study, manifest: Manifest) -> dict[str, Any]:
     }
 
 
-def _scores(study: Study, stage: str, content: Mapping[str, Any], test: Images, digest: str) -> list[ScoreMap]:
-    weights = study.models / stage / f"{content['key']}.safetensors"
-    return stored_scores(study.runs, run_from(dict(content)), weights, test, digest, study.params.resources.device)
-
-
-def _evaluate(
-    study: Study, stage: str, content: Mapping[str, Any], test: Images, manifest: Manifest, curves: Path
-) -> dict[str, Any]:
-    """Metrics of one run under each convention, its counts image by image, and its curves as CSV."""
-    pairs = list(zip(_scores(study, stage, content, test, manifest.digest), test.masks, strict=True))
-    counts, scores = {}, {}
-    for name in study.params.evaluate.conventions:
-        columns = as_columns([count(score, mask, CONVENTIONS[name]) for score, mask in pairs])
-        counts[name] = {field: columns[field].tolist() for field in COUNT_FIELDS}
-        scores[name] = asdict(summarise(columns))
-    found = roc(pairs)
-    _write_curves(curves / f"{content['key']}.csv", found)
-    run = run_from(dict(content))
+def _evaluate(entry: _Entry, test: Images, selection: tuple[Part, Images], curves: Path) -> dict[str, Any]:
+    """What is kept of one run; its operating point is chosen on the part that selects."""
+    params = entry.study.params
+    first = params.evaluate.conventions[0]
+    maps = entry.scores("test", test)
+    content, found = scored(maps, test, params.evaluate.conventions, params.resources.cpus)
+    found.write(curves / f"{entry.key}.csv")
+    part, images = selection
+    chosen_on = roc(zip(entry.scores(part, images), images.masks, strict=True), [first])
+    threshold = operating_point(chosen_on.pd_fa[first], params.evaluate.max_fa)
     return {
-        "key": content["key"],
-        "variant": content["variant"],
-        "stage": stage,
-        "seed": run.seed,
-        "model": run.model,
-        "parameters": sum(parameter.numel() for parameter in build(run).parameters()),
-        "val_iou": content["val_iou"],
-        "best_epoch": content["best_epoch"],
-        "counts": counts,
-        "scores": scores,
-        "areas": {
-            "pixel": found.pixel.area,
-            "target": found.target.area,
-            "precision_recall": found.precision_recall.area,
-        },
+        "key": entry.key,
+        "variant": entry.variant,
+        "stage": entry.stage,
+        "seed": entry.run.seed,
+        "model": entry.run.model,
+        "parameters": sum(parameter.numel() for parameter in build(entry.run).parameters()),
+        "val_iou": entry.val_iou,
+        "best_epoch": int(entry.content["best_epoch"]),
+        "best_on_test": _best_on_test(entry.content["history"]),
+        **content,
+        "operating": scored_at(threshold, maps, test, first),
     }
 
 
-def thinned(curve: Curve) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-    """At most `CURVE_POINTS` points (x, y, threshold) of a curve, evenly along its length; ends are kept."""
-    points = np.stack([curve.x, curve.y, curve.thresholds], axis=1)
-    if len(points) <= CURVE_POINTS:
-        return points
-    steps = np.hypot(np.diff(curve.x), np.diff(curve.y)) + 1e-3 / len(points)
-    along = np.concatenate([[0], np.cumsum(steps)])
-    chosen = np.searchsorted(along, np.linspace(0, along[-1], CURVE_POINTS))
-    return points[np.unique(np.clip(chosen, 0, len(points) - 1))]
+def _best_on_test(history: Sequence[Mapping[str, float]]) -> dict[str, float] | None:
+    """Epoch and IoU that choosing on the test part would have reported; None where it was not watched."""
+    watched = [epoch for epoch in history if "watched_iou" in epoch]
+    if not watched:
+        return None
+    best = max(watched, key=lambda epoch: epoch["watched_iou"])  # the first of equals
+    return {"epoch": int(best["epoch"]), "iou": best["watched_iou"]}
 
 
-def _write_targets(
-    study: Study, entries: list[tuple[str, dict[str, Any]]], test: Images, manifest: Manifest, path: Path
-) -> None:
+def _peer(study: Study, name: str, test: Images, curves: Path) -> dict[str, Any]:
+    """The same of somebody else's score maps.
+
+    Raises:
+        DataError: naming those that are missing, of the wrong size, or too many.
+    """
+    params = study.params
+    folder = (study.home / Path(params.evaluate.peers[name]).expanduser()).resolve()
+    found = find_predictions(folder, study.data / "test" / "masks")
+    paths = dict(zip(found.ids, found.scores, strict=True))
+    maps = [read_scores(paths[id_]) for id_ in test.ids]
+    content, drawn = scored(maps, test, params.evaluate.conventions, params.resources.cpus)
+    drawn.write(curves / f"peer-{name}.csv")
+    return {"key": f"peer-{name}", "variant": name, **content}
+
+
+def _write_targets(entries: Sequence[_Entry], test: Images, path: Path) -> None:
     """What became of each target of the test part, a line for each run of the full network."""
     with path.open("w", newline="") as file:
         table = csv.DictWriter(file, ["key", "id", *(field.name for field in fields(TargetRecord))])
         table.writeheader()
-        for stage, content in entries:
-            if content["variant"] == "full":
-                maps = _scores(study, stage, content, test, manifest.digest)
-                for id_, image, mask, scores in zip(test.ids, test.images, test.masks, maps, strict=True):
-                    found = target_records(scores, mask, image)
-                    table.writerows({"key": content["key"], "id": id_, **asdict(record)} for record in found)
+        for entry in entries:
+            for id_, image, mask, scores in zip(
+                test.ids, test.images, test.masks, entry.scores("test", test), strict=True
+            ):
+                found = target_records(scores, mask, image)
+                table.writerows({"key": entry.key, "id": id_, **asdict(record)} for record in found)
 
 
-def _write_curves(path: Path, found: Curves) -> None:
-    with path.open("w") as file:
-        file.write("curve,x,y,threshold\n")
-        for name in ("pixel", "precision_recall", "target", "pd_fa"):
-            for x, y, threshold in thinned(getattr(found, name)):
-                file.write(f"{name},{x:.8g},{y:.8g},{threshold:.6g}\n")
-
-
-def _write_examples(study: Study, results: list[dict[str, Any]], test: Images, manifest: Manifest, path: Path) -> None:
-    """Images, masks and scores of the best run's worst, median and best test images with targets."""
-    full = [result for result in results if result["variant"] == "full"]
-    best = max(full, key=lambda result: result["val_iou"])
-    counts = best["counts"][study.params.evaluate.conventions[0]]
-    content = next(
-        entry for entry in read_result(study.results / "train.json", "train")["runs"] if entry["key"] == best["key"]
-    )
-    maps = _scores(study, "train", content, test, manifest.digest)
+def _write_examples(entry: _Entry, result: Mapping[str, Any], test: Images, path: Path) -> None:
+    """Images, masks and scores of a run's worst, median and best test images with targets."""
+    counts = result["counts"][entry.study.params.evaluate.conventions[0]]
     iou = {
         index: inside / union
         for index, (inside, union, targets) in enumerate(
@@ -179,6 +189,7 @@ def _write_examples(study: Study, results: list[dict[str, Any]], test: Images, m
     ordered = sorted(iou, key=lambda index: (iou[index], index))
     chosen = [ordered[round(place)] for place in np.linspace(0, len(ordered) - 1, min(EXAMPLES, len(ordered)))]
     arrays: dict[str, Any] = {"ids": np.array([test.ids[index] for index in chosen])}
+    maps = entry.scores("test", test)
     for place, index in enumerate(chosen):
         arrays |= {
             f"image{place}": test.images[index],

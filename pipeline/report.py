@@ -11,6 +11,7 @@ from jinja2 import Environment, StrictUndefined
 from datransnet.atomic import atomic_path, write_text
 from pipeline.support.console import say
 from pipeline.support.figures import (
+    calibration_figure,
     data_uri,
     examples_figure,
     limit_figure,
@@ -19,27 +20,31 @@ from pipeline.support.figures import (
     search_figure,
     training_figure,
 )
+from pipeline.support.limit import detection_limit, limit_table
 from pipeline.support.paths import Study
 from pipeline.support.records import digest_of
-from pipeline.support.stages import read_manifest, read_result
-from pipeline.support.tables import (
-    COLUMNS,
-    Table,
+from pipeline.support.results import (
     ablation_table,
-    detection_limit,
-    limit_table,
     main_table,
+    operating_table,
     search_table,
+    selection_table,
+    winners,
 )
+from pipeline.support.stages import read_manifest, read_result
+from pipeline.support.tables import COLUMNS, Table
 from pipeline.support.tracking import Tracker
 
 FIGURES = {
     "roc": "ROC and Pd-Fa curves of every run. Pixel ROC: all pixels pooled. Target ROC: the DATransNet release's own "
-    "curve, scores scaled by the image's maximum. Pd-Fa: detected targets over false-alarm pixels.",
+    "curve, scores scaled by the image's maximum. Pd-Fa: detected targets over false-alarm pixels; filled marks: "
+    "threshold 0.5, hollow ones: the operating point of the winner.",
     "examples": "Test images of the best run, from its worst to its best: image, mask, scores, and errors "
     "(green hit, orange missed, red false).",
     "detection_limit": "Detection limit of the winner: share of detected test targets by local SCR, for targets up "
     "to the median size and above, with 95 % intervals.",
+    "calibration": "Reliability of the winner's scores: of the pixels with about that score, the share that is target, "
+    "and how many there are.",
     "search": "The search: best validation IoU of each trial over its epochs, and the best so far.",
     "training": "Training loss and validation IoU of the winner on each seed.",
 }
@@ -52,13 +57,15 @@ def main(study: Study) -> None:
     trained = read_result(study.results / "train.json", "train")
     curves = {
         run["key"]: pd.read_csv(study.results / "evaluation" / "curves" / f"{run['key']}.csv")
-        for run in evaluation["runs"]
+        for run in [*evaluation["runs"], *evaluation["peers"]]
     }
     with np.load(study.results / "evaluation" / "examples.npz") as archive:
         examples = dict(archive)
     targets = pd.read_csv(study.results / "evaluation" / "targets.csv")
     limit = detection_limit(targets)
-    tables = [main_table(evaluation), ablation_table(evaluation)]
+    tables = [main_table(evaluation), ablation_table(evaluation), operating_table(evaluation)]
+    if selection := selection_table(evaluation):
+        tables.append(selection)
     tables += [limit_table(limit, targets["pixels"].median()), search_table(tuned)]
     with atomic_path(study.reports / "tables") as partial:
         partial.mkdir()
@@ -66,7 +73,8 @@ def main(study: Study) -> None:
             table.write(partial)
     with atomic_path(study.reports / "figures") as partial:
         partial.mkdir()
-        save(roc_figure(curves, evaluation["runs"]), partial, "roc")
+        save(roc_figure(curves, evaluation), partial, "roc")
+        save(calibration_figure(winners(evaluation)), partial, "calibration")
         save(limit_figure(limit), partial, "detection_limit")
         save(search_figure(tuned["trials"]), partial, "search")
         save(training_figure(trained["runs"]), partial, "training")
@@ -84,7 +92,7 @@ def main(study: Study) -> None:
 
 def _metrics(evaluation: dict[str, Any]) -> dict[str, Any]:
     """Means over seeds, for `dvc metrics`: convention → metric → value."""
-    full = [run for run in evaluation["runs"] if run["variant"] == "full"]
+    full = winners(evaluation)
 
     def mean(values: list[float]) -> float:
         return float(f"{np.mean(values):.6g}")  # significant digits: Fa is a few millionths
@@ -94,6 +102,10 @@ def _metrics(evaluation: dict[str, Any]) -> dict[str, Any]:
         for convention in full[0]["scores"]
     }
     metrics["auc"] = {name: mean([run["areas"][name] for run in full]) for name in full[0]["areas"]}
+    metrics["calibration"] = {
+        name: mean([run["calibration"][name] for run in full]) for name in ("ece", "ece_candidates")
+    }
+    metrics["operating"] = {name: mean([run["operating"]["scores"][name] for run in full]) for name in ("pd", "fa")}
     return metrics
 
 
@@ -105,14 +117,12 @@ def _write_plots(
     study: Study, evaluation: dict[str, Any], trained: dict[str, Any], curves: dict[str, pd.DataFrame]
 ) -> None:
     """Curves of the winner's first seed, and training histories, for `dvc plots`."""
-    first = next(run["key"] for run in evaluation["runs"] if run["variant"] == "full")
+    first, convention = winners(evaluation)[0]["key"], next(iter(evaluation["runs"][0]["counts"]))
     with atomic_path(study.reports / "plots") as partial:
         partial.mkdir()
-        for kind, x, y in (("pixel", "fpr", "tpr"), ("pd_fa", "fa", "pd")):
+        for name, kind, x, y in (("roc", "pixel", "fpr", "tpr"), ("pd_fa", f"pd_fa_{convention}", "fa", "pd")):
             frame = curves[first][curves[first]["curve"] == kind].rename(columns={"x": x, "y": y})
-            frame[[x, y, "threshold"]].to_csv(
-                partial / ("roc.csv" if kind == "pixel" else "pd_fa.csv"), index=False, float_format="%.6g"
-            )
+            frame[[x, y, "threshold"]].to_csv(partial / f"{name}.csv", index=False, float_format="%.6g")
         history = pd.concat(pd.DataFrame(run["history"]).assign(seed=run["run"]["seed"]) for run in trained["runs"])
         history.to_csv(partial / "training.csv", index=False, float_format="%.6g")
 

@@ -16,7 +16,8 @@ def main(study: Study) -> None:
     """Run the stage."""
     params = study.params
     model, recipe = winner(study)
-    runs = seeds_of(study, model, recipe, params.train.seeds)
+    watched = params.protocol == "holdout"  # `literature` selects on the test part anyway
+    runs = seeds_of(study, model, recipe, params.train.seeds, watched)
     manifest = read_manifest(study)
     tracker = Tracker.of(study, manifest.digest)
     parent = tracker.open_stage("train", digest_of([run.key for run in runs]), params.digestible)

@@ -29,8 +29,8 @@ from datransnet.models.registry import Network
 from datransnet.seeding import derive_seed
 
 Epoch = dict[str, float]
-"""Metrics of an epoch: epoch (from 1), loss, lr, seconds; after a validation also val_iou, val_niou, val_pd, val_fa;
-best_iou and best_epoch so far."""
+"""Metrics of an epoch: epoch (from 1), loss, lr, seconds; after a validation also val_iou, val_niou, val_pd, val_fa,
+and watched_iou where images are watched; best_iou and best_epoch so far."""
 
 
 @dataclass
@@ -151,6 +151,7 @@ def fit(
     seed: int,
     checkpoint: Path | None = None,
     device: str = "cpu",
+    watched: Images | None = None,
 ) -> Iterator[Epoch]:
     """Train a network; at the end it holds the weights of its best epoch on the validation part.
 
@@ -165,6 +166,8 @@ def fit(
         checkpoint: where the state is kept after every epoch. If it exists, training goes on from there, and the
             epochs before are yielded again first.
         device: as torch names it.
+        watched: images that are scored after every validation and decide nothing. With the test part this measures
+            what choosing the epoch on it, as released scripts do, would have gained.
 
     Yields:
         The metrics of each epoch.
@@ -184,6 +187,8 @@ def fit(
         metrics: Epoch = {"epoch": epoch, **training.epoch(loader, seed, epoch)}
         if epoch % recipe.validate_every == 0 or epoch == recipe.epochs:
             metrics |= training.validate(validation, epoch)
+            if watched is not None:
+                metrics["watched_iou"] = score_images(training.judged, watched, recipe, device).iou
         best = training.best
         metrics |= {"best_iou": max(best.iou, 0.0), "best_epoch": best.epoch, "seconds": time.perf_counter() - started}
         training.history.append(metrics)

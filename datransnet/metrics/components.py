@@ -9,7 +9,7 @@ from scipy import ndimage
 DISTANCE = 3.0
 """A target is detected by a component whose centroid is closer than this, in pixels."""
 
-_EIGHT = np.ones((3, 3), dtype=int)
+EIGHT = np.ones((3, 3), dtype=int)
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def components(binary: npt.NDArray[np.bool_]) -> Components:
     >>> found.areas.tolist(), found.centroids.tolist()
     ([3], [[1.0, 1.0]])
     """
-    labels, number = ndimage.label(binary, structure=_EIGHT)
+    labels, number = ndimage.label(binary, structure=EIGHT)
     rows, columns = np.nonzero(labels)
     owners = labels[rows, columns]
     areas = np.bincount(owners, minlength=number + 1)[1:]

@@ -1,12 +1,13 @@
 """What one image contributes: integer counts that add up over images, so every metric is a ratio of sums."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
 
 from datransnet.errors import DataError
-from datransnet.metrics.components import components, match
+from datransnet.metrics.components import Components, components, match
 from datransnet.metrics.conventions import Convention
 
 Scores = npt.NDArray[np.floating]
@@ -18,14 +19,15 @@ class Counts:
     """Counts of one image under one convention, all in pixels unless named otherwise.
 
     Attributes:
-        intersection: of the prediction at 0.5 and the mask.
-        union: of the prediction at 0.5 and the mask.
+        intersection: of the prediction and the mask, scores as they are in every convention.
+        union: of the same two.
         labelled: of the mask.
         true_positive: of the convention's prediction.
         false_positive: of the convention's prediction.
         targets: components of the mask (a number).
         detected: targets that a component detects (a number).
         false_alarm: of unused components, as the convention counts them.
+        alarms: those components (a number).
         pixels: of the image.
     """
 
@@ -37,6 +39,7 @@ class Counts:
     targets: int
     detected: int
     false_alarm: int
+    alarms: int
     pixels: int
 
 
@@ -73,24 +76,50 @@ def count(scores: Scores, mask: Mask, convention: Convention, threshold: float =
 
     Raises:
         DataError: if scores and mask do not fit each other or the scores' range.
+
+    >>> from datransnet.metrics import CONVENTIONS
+    >>> count(np.array([[0.9, 0.1, 0.0, 0.8]]), np.array([[1, 1, 0, 0]]), CONVENTIONS["basicirstd"]).intersection
+    1
     """
     truth = validate(scores, mask)
+    return count_each(scores, truth, components(truth), [convention], threshold)[0]
+
+
+def count_each(
+    scores: Scores,
+    truth: npt.NDArray[np.bool_],
+    targets: Components,
+    conventions: Sequence[Convention],
+    threshold: float,
+) -> list[Counts]:
+    """Count one validated image under several conventions; each prediction is labelled once."""
     plain = scores > threshold
-    binary = scaled_by_maximum(scores) > threshold if convention.scaled else plain
-    targets, found = components(truth), components(binary)
-    owner = match(targets, found)
-    used = owner[owner >= 0]
-    unused = np.delete(found.areas, used)
-    if convention.fa == "areas":
-        unused = unused[~np.isin(unused, found.areas[used])]
-    return Counts(
-        intersection=int((plain & truth).sum()),
-        union=int((plain | truth).sum()),
-        labelled=int(truth.sum()),
-        true_positive=int((binary & truth).sum()),
-        false_positive=int((binary & ~truth).sum()),
-        targets=len(targets),
-        detected=len(used),
-        false_alarm=int(unused.sum()),
-        pixels=truth.size,
-    )
+    intersection, union, labelled = (int(np.count_nonzero(part)) for part in (plain & truth, plain | truth, truth))
+    predictions = {}
+    for scaled in {convention.scaled for convention in conventions}:
+        binary = scaled_by_maximum(scores) > threshold if scaled else plain
+        found = components(binary)
+        hits = int(np.count_nonzero(binary & truth))
+        predictions[scaled] = found, match(targets, found), hits, int(np.count_nonzero(binary)) - hits
+    counts = []
+    for convention in conventions:
+        found, owner, true_positive, false_positive = predictions[convention.scaled]
+        used = owner[owner >= 0]
+        unused = np.delete(found.areas, used)
+        if convention.fa == "areas":
+            unused = unused[~np.isin(unused, found.areas[used])]
+        counts.append(
+            Counts(
+                intersection=intersection,
+                union=union,
+                labelled=labelled,
+                true_positive=true_positive,
+                false_positive=false_positive,
+                targets=len(targets),
+                detected=len(used),
+                false_alarm=int(unused.sum()),
+                alarms=len(unused),
+                pixels=truth.size,
+            )
+        )
+    return counts

@@ -1,24 +1,40 @@
-"""Curves over thresholds, from one pass over the images.
+"""Curves over thresholds.
 
 Two things are called ROC in this field. The **pixel ROC** pools all pixels: TPR over FPR. The DATransNet release draws
 what we call the **target ROC**: at 101 thresholds on scores scaled by the image's maximum, the share of *targets* with
-at least one hit pixel over the share of background *pixels* hit. The **Pd-Fa curve** is the one an operator reads.
+at least one hit pixel over the share of background *pixels* hit. The **Pd-Fa curve** is the one an operator reads; it
+depends on the convention as Pd and Fa do.
+
+Everything here is counted in integers that add up over images, so the way a set is cut into pieces changes nothing.
 """
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 
-from datransnet.metrics.components import components
-from datransnet.metrics.conventions import CONVENTIONS
-from datransnet.metrics.counts import Mask, Scores, count, scaled_by_maximum, validate
+from datransnet.metrics.component_tree import component_tree
+from datransnet.metrics.components import Components
+from datransnet.metrics.conventions import Convention
+from datransnet.metrics.counts import Scores, scaled_by_maximum
+from datransnet.metrics.detection import detections
 
 BINS = 65535
 """Scores are binned to multiples of 1/65535, the precision they are stored with; k/255 falls on a bin exactly."""
 
+CURVE_POINTS = 400
+"""Points of a curve that are enough to draw it."""
+
+TARGET_STEPS = np.arange(101) / 100
+"""Thresholds of the target ROC."""
+
 Values = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -26,7 +42,7 @@ class Curve:
     """One curve: y over x, a threshold for each point (descending), and the area under it by trapezoid.
 
     Attributes:
-        x: (N,), rising.
+        x: (N,), rising for the ROCs and PR.
         y: (N,).
         thresholds: (N,); scores at or above it are hit (Pd-Fa: strictly above).
         area: in [0, 1] for the two ROC; of precision over recall for PR; NaN for Pd-Fa, whose x has no bound.
@@ -46,84 +62,182 @@ class Curves:
         pixel: TPR over FPR, pixels.
         precision_recall: precision over recall, pixels.
         target: targets hit over background pixels hit, max-scaled (the DATransNet release's own curve).
-        pd_fa: Pd over Fa, convention ``basicirstd``, at `pd_fa_thresholds`.
+        pd_fa: Pd over Fa, by convention.
     """
 
     pixel: Curve
     precision_recall: Curve
     target: Curve
-    pd_fa: Curve
+    pd_fa: Mapping[str, Curve]
+
+    def write(self, path: Path) -> None:
+        """Write lines ``curve,x,y,threshold``, thinned; Pd-Fa curves are called ``pd_fa_<convention>``."""
+        named = {"pixel": self.pixel, "precision_recall": self.precision_recall, "target": self.target}
+        named |= {f"pd_fa_{name}": curve for name, curve in self.pd_fa.items()}
+        with path.open("w") as file:
+            file.write("curve,x,y,threshold\n")
+            for name, curve in named.items():
+                for x, y, threshold in thinned(curve):
+                    file.write(f"{name},{x:.8g},{y:.8g},{threshold:.6g}\n")
 
 
-def pd_fa_thresholds(number: int = 33) -> Values:
-    """Thresholds evenly spaced in the logit from -8 to 8, descending: scores of a trained network crowd at 0 and 1."""
-    return 1 / (1 + np.exp(-np.linspace(8, -8, number)))
+def thinned(curve: Curve) -> Values:
+    """At most `CURVE_POINTS` points (x, y, threshold) of a curve, evenly along its length, (N, 3); ends are kept."""
+    points = np.stack([curve.x, curve.y, curve.thresholds], axis=1)
+    if len(points) <= CURVE_POINTS:
+        return points
+    steps = np.hypot(np.diff(curve.x), np.diff(curve.y)) + 1e-3 / len(points)
+    along = np.concatenate([[0], np.cumsum(steps)])
+    chosen = np.searchsorted(along, np.linspace(0, along[-1], CURVE_POINTS))
+    return points[np.unique(np.clip(chosen, 0, len(points) - 1))]
 
 
-def roc(pairs: Iterable[tuple[Scores, Mask]]) -> Curves:
-    """Pixel ROC, precision-recall, target ROC and Pd-Fa of predictions, in one pass.
+def logit_thresholds(number: int = 101) -> Values:
+    """Thresholds evenly spaced in the logit from -8 to 8, rising: scores of a trained network crowd at 0 and 1.
+
+    >>> logit_thresholds(3).round(4).tolist()
+    [0.0003, 0.5, 0.9997]
+    """
+    return 1 / (1 + np.exp(-np.linspace(-8, 8, number)))
+
+
+def operating_point(curve: Curve, max_fa: float) -> float:
+    """The threshold of a Pd-Fa curve with the highest Pd at an Fa of at most ``max_fa``; the highest of equals.
+
+    1.0, above which no score is, where no threshold detects anything at that Fa. Choose it on images that are not
+    those it is reported on.
+
+    >>> curve = Curve(np.array([0.0, 2e-6, 9e-6]), np.array([0.5, 0.8, 0.9]), np.array([0.9, 0.5, 0.1]), float("nan"))
+    >>> operating_point(curve, 5e-6), operating_point(curve, 1e-5)
+    (0.5, 0.1)
+    """
+    allowed = (curve.x <= max_fa) & (curve.y > 0)
+    if not allowed.any():
+        return 1.0
+    return float(curve.thresholds[np.argmax(np.where(allowed, curve.y, -1))])
+
+
+@dataclass(frozen=True)
+class CurveCounts:
+    """What images contribute to their curves; the sum of two is that of both sets.
+
+    Attributes:
+        thresholds: of the Pd-Fa curves, (K,), rising.
+        histogram: background and target pixels by score, (2, BINS + 1).
+        background_hits: background pixels at or above each of `TARGET_STEPS`, max-scaled, (101,).
+        target_hits: targets with such a pixel, (101,).
+        targets: number of targets.
+        detected: by convention, targets detected above each threshold, (K,).
+        false_alarm: by convention, false-alarm pixels above each threshold, (K,).
+    """
+
+    thresholds: Values
+    histogram: Integers
+    background_hits: Integers
+    target_hits: Integers
+    targets: int
+    detected: Mapping[str, Integers]
+    false_alarm: Mapping[str, Integers]
+
+    def __add__(self, other: "CurveCounts") -> "CurveCounts":
+        return CurveCounts(
+            self.thresholds,
+            self.histogram + other.histogram,
+            self.background_hits + other.background_hits,
+            self.target_hits + other.target_hits,
+            self.targets + other.targets,
+            {name: count + other.detected[name] for name, count in self.detected.items()},
+            {name: count + other.false_alarm[name] for name, count in self.false_alarm.items()},
+        )
+
+    def curves(self) -> Curves:
+        """The curves; NaN where a denominator is zero."""
+        background, pixels = int(self.histogram[0].sum()), int(self.histogram.sum())
+        target_roc = _curve(
+            _share(self.background_hits, background)[::-1], _share(self.target_hits, self.targets)[::-1], TARGET_STEPS
+        )
+        pd_fa = {
+            name: Curve(
+                _share(self.false_alarm[name], pixels)[::-1],
+                _share(self.detected[name], self.targets)[::-1],
+                self.thresholds[::-1],
+                float("nan"),
+            )
+            for name in self.detected
+        }
+        return Curves(*_pixel_curves(self.histogram), target=target_roc, pd_fa=pd_fa)
+
+
+def count_curves(
+    maps: Sequence[Scores],
+    truths: Sequence[npt.NDArray[np.bool_]],
+    targets: Sequence[Components],
+    conventions: Sequence[Convention],
+    thresholds: Values,
+) -> CurveCounts:
+    """Count validated images.
 
     Args:
-        pairs: (scores H×W in [0, 1], mask H×W), consumed once.
-
-    Raises:
-        DataError: if a pair does not fit.
-
-    >>> mask = np.zeros((8, 8)); mask[2:4, 2:4] = 1
-    >>> curves = roc([(0.9 * mask, mask)])
-    >>> curves.pixel.area, float(curves.pd_fa.y.max())
-    (1.0, 1.0)
+        maps: N score maps H×W in [0, 1].
+        truths: their masks.
+        targets: their masks' components.
+        conventions: of the Pd-Fa curves.
+        thresholds: of the Pd-Fa curves, rising.
     """
-    histogram = np.zeros((2, BINS + 1), dtype=np.int64)  # background, target pixels
-    steps = np.arange(101) / 100
-    background_hits, target_hits = np.zeros(101), np.zeros(101)
-    background = targets = 0
-    operating = pd_fa_thresholds()
-    detected, false_alarm, pixels = np.zeros(len(operating)), np.zeros(len(operating)), 0
-    for scores, mask in pairs:
-        truth = validate(scores, mask)
-        bins = np.rint(scores.astype(np.float64) * BINS).astype(np.int64)
-        for label in (0, 1):
-            histogram[label] += np.bincount(bins[truth == bool(label)], minlength=BINS + 1)
-        found = components(truth)
-        background += truth.size - int(found.areas.sum())
-        targets += len(found)
-        if scores.max(initial=0) > 0:  # an all-zero map is 0/0 in the released script: no hit even at threshold 0
-            scaled = scaled_by_maximum(scores)
-            background_hits += _at_least(scaled[~truth], steps)
-            peaks = [scaled[found.labels == index + 1].max() for index in range(len(found))]
-            target_hits += _at_least(np.array(peaks), steps)
-        for index, threshold in enumerate(operating):
-            counts = count(scores, mask, CONVENTIONS["basicirstd"], float(threshold))
-            detected[index] += counts.detected
-            false_alarm[index] += counts.false_alarm
-        pixels += truth.size
-    undefined = np.full(len(operating), np.nan)
-    return Curves(
-        *_pixel_curves(histogram),
-        target=_curve(
-            background_hits[::-1] / max(background, 1), target_hits[::-1] / max(targets, 1), steps[::-1].copy()
-        ),
-        pd_fa=Curve(
-            false_alarm / pixels if pixels else undefined,
-            detected / targets if targets else undefined,
-            operating,
-            float("nan"),
-        ),
+    scaled = [scaled_by_maximum(scores) for scores in maps]
+    detected, false_alarm = {}, {}
+    for kind in {convention.scaled for convention in conventions}:
+        tree = component_tree(scaled if kind else maps, thresholds)
+        for convention in conventions:
+            if convention.scaled == kind:
+                found = detections(tree, targets, convention.fa)
+                detected[convention.name] = found.detected.sum(axis=0)
+                false_alarm[convention.name] = found.false_alarm.sum(axis=0)
+    hits = [_target_hits(*each) for each in zip(scaled, truths, targets, strict=True)]
+    return CurveCounts(
+        thresholds,
+        reduce(add, map(_histogram, maps, truths), np.zeros((2, BINS + 1), dtype=np.int64)),
+        reduce(add, (background for background, _ in hits), np.zeros(len(TARGET_STEPS), dtype=np.int64)),
+        reduce(add, (hit for _, hit in hits), np.zeros(len(TARGET_STEPS), dtype=np.int64)),
+        sum(map(len, targets)),
+        {convention.name: detected[convention.name] for convention in conventions},
+        {convention.name: false_alarm[convention.name] for convention in conventions},
     )
 
 
-def _at_least(values: npt.NDArray[np.floating], thresholds: Values) -> Values:
-    """How many values are at or above each threshold."""
-    below = np.searchsorted(np.sort(values.ravel()), thresholds.astype(values.dtype), side="left")
-    return (values.size - below).astype(np.float64)
+def _histogram(scores: Scores, truth: npt.NDArray[np.bool_]) -> Integers:
+    """Background and target pixels by score."""
+    bins = np.rint(scores.astype(np.float64) * BINS).astype(np.int64)
+    every, inside = (np.bincount(found.ravel(), minlength=BINS + 1) for found in (bins, bins[truth]))
+    return np.stack([every - inside, inside])
+
+
+def _target_hits(scaled: Scores, truth: npt.NDArray[np.bool_], targets: Components) -> tuple[Integers, Integers]:
+    """Background pixels and targets hit at each of `TARGET_STEPS`."""
+    if not scaled.any():  # 0/0 in the released script: no hit, even at threshold 0
+        nothing = np.zeros(len(TARGET_STEPS), dtype=np.int64)
+        return nothing, nothing
+    peaks = np.asarray(ndimage.maximum(scaled, targets.labels, np.arange(1, len(targets) + 1)), dtype=scaled.dtype)
+    every, inside, hit = (_at_least(values) for values in (scaled, scaled[truth], peaks))
+    return every - inside, hit
+
+
+def _at_least(values: npt.NDArray[np.floating]) -> Integers:
+    """How many values are at or above each of `TARGET_STEPS`."""
+    steps = len(TARGET_STEPS)
+    reached = np.searchsorted(TARGET_STEPS.astype(values.dtype), values.ravel(), side="right")
+    return np.bincount(reached, minlength=steps + 1)[:0:-1].cumsum()[::-1]
+
+
+def _share(count: Integers, of: int) -> Values:
+    return count / of if of else np.full(len(count), np.nan)
 
 
 def _curve(x: Values, y: Values, thresholds: Values) -> Curve:
     return Curve(x, y, thresholds, float(np.trapezoid(y, x)))
 
 
-def _pixel_curves(histogram: npt.NDArray[np.int64]) -> tuple[Curve, Curve]:
+def _pixel_curves(histogram: Integers) -> tuple[Curve, Curve]:
     """Pixel ROC and precision-recall from the scores' histogram, at the thresholds where something changes."""
     false_positive, true_positive = np.cumsum(histogram[:, ::-1], axis=1)
     thresholds = np.arange(BINS, -1, -1) / BINS

@@ -26,6 +26,7 @@ class Score:
         f1: harmonic mean of the two.
         pd: detected targets / targets.
         fa: false-alarm pixels / pixels (tables print it × 1e6).
+        alarms_per_image: unused components / images.
         n_images: images.
         n_targets: components of the masks.
         n_detected: targets detected.
@@ -40,6 +41,7 @@ class Score:
     f1: float
     pd: float
     fa: float
+    alarms_per_image: float
     n_images: int
     n_targets: int
     n_detected: int
@@ -64,6 +66,7 @@ def ratios(columns: Mapping[str, Column]) -> dict[str, Values]:
         "f1": (2 * total["true_positive"], predicted + total["labelled"]),
         "pd": (total["detected"], total["targets"]),
         "fa": (total["false_alarm"], total["pixels"]),
+        "alarms_per_image": (total["alarms"], np.int64(columns["targets"].shape[-1])),
     }
     with np.errstate(divide="ignore", invalid="ignore"):
         return {name: np.where(below > 0, above / below, np.nan) for name, (above, below) in pairs.items()}

@@ -42,31 +42,49 @@ def data_uri(path: Path) -> str:
     return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
 
 
-def _by_variant(curves: Mapping[str, pd.DataFrame], runs: Sequence[Mapping[str, Any]], kind: str) -> dict[str, Any]:
-    """Points of that curve by variant, one frame a seed."""
-    found: dict[str, Any] = {}
-    for run in runs:
-        frame = curves[run["key"]]
-        found.setdefault(run["variant"], []).append(frame[frame["curve"] == kind])
-    return found
-
-
-def roc_figure(curves: Mapping[str, pd.DataFrame], runs: Sequence[Mapping[str, Any]]) -> Figure:
-    """Pixel ROC (logarithmic FPR), target ROC of the DATransNet release, and Pd over Fa; a line a run."""
+def roc_figure(curves: Mapping[str, pd.DataFrame], evaluation: Mapping[str, Any]) -> Figure:
+    """Pixel ROC (logarithmic FPR), target ROC of the DATransNet release, and Pd over Fa; a line a run or peer."""
+    runs = [*evaluation["runs"], *evaluation["peers"]]
+    convention = next(iter(runs[0]["counts"]))
+    variants = list(dict.fromkeys(run["variant"] for run in runs))
     figure, axes = plt.subplots(1, 3, figsize=(10.5, 3.3))
     panels = (
         ("pixel", "pixel ROC", "false positive rate, pixels", "true positive rate, pixels"),
         ("target", "target ROC (DATransNet release)", "background pixels hit", "targets hit"),
-        ("pd_fa", "Pd-Fa (basicirstd)", "Fa, false-alarm pixels / pixels", "Pd, targets detected"),
+        (f"pd_fa_{convention}", f"Pd-Fa ({convention})", "Fa, false-alarm pixels / pixels", "Pd, targets detected"),
     )
     for axis, (kind, title, x, y) in zip(axes, panels, strict=True):
-        for index, (variant, frames) in enumerate(_by_variant(curves, runs, kind).items()):
-            for number, frame in enumerate(frames):
-                shown = frame[frame["x"] > 0]
-                style = {"color": COLOURS[index % len(COLOURS)], "linewidth": 1.6 if variant == "full" else 0.9}
-                axis.plot(shown["x"], shown["y"], label=None if number else variant, **style)
+        named = set[str]()
+        for run in runs:
+            frame, variant = curves[run["key"]], run["variant"]
+            shown = frame[(frame["curve"] == kind) & (frame["x"] > 0)]
+            colour = COLOURS[variants.index(variant) % len(COLOURS)]
+            width = 1.6 if variant == "full" else 0.9
+            axis.plot(
+                shown["x"], shown["y"], color=colour, linewidth=width, label=None if variant in named else variant
+            )
+            named.add(variant)
         axis.set(title=title, xlabel=x, ylabel=y, xscale="log", ylim=(0, 1.02))
+    for run in runs:
+        if run["variant"] == "full":
+            for scores, face in ((run["scores"][convention], COLOURS[0]), (run["operating"]["scores"], "white")):
+                axes[2].plot(scores["fa"], scores["pd"], "o", color=COLOURS[0], markerfacecolor=face, markersize=5)
     axes[0].legend(fontsize=7, loc="lower right")
+    return figure
+
+
+def calibration_figure(runs: Sequence[Mapping[str, Any]]) -> Figure:
+    """Share of target pixels over score, and the number of pixels, a line a run."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(7, 3))
+    left.plot([0, 1], [0, 1], color=COLOURS[7], linewidth=0.8, linestyle="--")
+    for index, run in enumerate(runs):
+        found, colour = run["calibration"], COLOURS[index % len(COLOURS)]
+        left.plot(found["score"], found["share"], color=colour, marker=".", label=f"seed {run['seed']}")
+        edges = np.linspace(0, 1, len(found["pixels"]) + 1)
+        right.stairs(found["pixels"], edges, color=colour)
+    left.set(xlabel="score", ylabel="share of target pixels", xlim=(0, 1), ylim=(0, 1))
+    right.set(xlabel="score", ylabel="pixels", yscale="log", xlim=(0, 1))
+    left.legend(fontsize=7)
     return figure
 
 

@@ -155,9 +155,16 @@ class Ablate(Strict):
 
 
 class Evaluate(Strict):
-    """Which conventions the stored scores are scored under; the first one is the report's."""
+    """How stored scores are scored.
+
+    Of ``conventions`` the first one is the report's. ``max_fa`` is the false-alarm rate, pixels over pixels, that the
+    operating point keeps on the part that selects. ``peers`` are folders of other people's score maps of the test part,
+    by name, from the project's root or absolute.
+    """
 
     conventions: list[str] = Field(min_length=1)
+    max_fa: float = Field(20e-6, gt=0, lt=1)
+    peers: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")], str] = {}
 
     @field_validator("conventions")
     @classmethod

@@ -50,6 +50,7 @@ class Run:
         recipe: how it is trained.
         seed: of this training.
         source: digest of the code that trains.
+        watched: whether the test part is scored at every validation, for ``best_on_test``; it decides nothing.
     """
 
     dataset: str
@@ -60,6 +61,7 @@ class Run:
     recipe: Recipe
     seed: int
     source: str
+    watched: bool = False
 
     @cached_property
     def key(self) -> str:
@@ -133,7 +135,14 @@ def training_source(model: str) -> str:
     return source_digest(*TRAINING, MODELS[model].__module__)
 
 
-def plan(params: Params, manifest: Manifest, model: Mapping[str, Any], recipe: Recipe, replicate: int) -> Run:
+def plan(
+    params: Params,
+    manifest: Manifest,
+    model: Mapping[str, Any],
+    recipe: Recipe,
+    replicate: int,
+    watched: bool = False,
+) -> Run:
     """The run of a network and recipe, number ``replicate`` of its seeds.
 
     The seed depends on the study's seed and the replicate alone, so that variants are compared seed by seed.
@@ -147,6 +156,7 @@ def plan(params: Params, manifest: Manifest, model: Mapping[str, Any], recipe: R
         recipe=recipe,
         seed=derive_seed(params.seed, "run", replicate),
         source=training_source(str(model["name"])),
+        watched=watched,
     )
 
 

@@ -54,10 +54,10 @@ def winner(study: Study) -> tuple[dict[str, Any], Recipe]:
     return best["model"], Recipe(**{**best["recipe"], "epochs": study.params.recipe.epochs})
 
 
-def seeds_of(study: Study, model: dict[str, Any], recipe: Recipe, number: int) -> list[Run]:
+def seeds_of(study: Study, model: dict[str, Any], recipe: Recipe, number: int, watched: bool = False) -> list[Run]:
     """A network and recipe on the study's first seeds."""
     manifest = read_manifest(study)
-    return [plan(study.params, manifest, model, recipe, replicate) for replicate in range(number)]
+    return [plan(study.params, manifest, model, recipe, replicate, watched) for replicate in range(number)]
 
 
 def make_jobs(

@@ -107,6 +107,7 @@ def execute(job: Job) -> Iterator[Epoch]:
                 seed=job.run.seed,
                 checkpoint=folder.checkpoint,
                 device=job.resources.device,
+                watched=load_part(job.data, "test") if job.run.watched else None,
             )
             for metrics in epochs:
                 record = replace(record, history=[*record.history, metrics])

@@ -11,7 +11,7 @@ import pytest
 from datransnet.engine.recipe import Recipe
 from datransnet.errors import DataError
 from datransnet.metrics import COUNT_FIELDS
-from pipeline.evaluate import CURVE_POINTS, thinned
+from datransnet.metrics.curves import CURVE_POINTS, thinned
 from pipeline.support import source
 from pipeline.support.records import Record, Run, RunFolder, all_records
 from pipeline.support.stages import read_result, write_result

@@ -1,0 +1,115 @@
+"""Every count and curve of a set of predictions in one pass, several images at a time."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+
+from datransnet.metrics.components import components
+from datransnet.metrics.conventions import Convention, convention_named
+from datransnet.metrics.counts import Counts, Mask, Scores, count_each, validate
+from datransnet.metrics.curves import CurveCounts, Curves, Values, count_curves, logit_thresholds
+from datransnet.metrics.score import Column, as_columns
+
+PIECE = 3 * 2**19
+"""Pixels that are counted together, 24 images of 256²: fewer cost more calls, more only memory."""
+
+Pair = tuple[Scores, Mask]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a set of predictions is worth.
+
+    Attributes:
+        counts: by convention, columns with a row for each image (see `Counts`); `summarise` makes metrics of them.
+        curve_counts: sums behind the curves; `calibration` reads their histogram.
+    """
+
+    counts: Mapping[str, Mapping[str, Column]]
+    curve_counts: CurveCounts
+
+    @property
+    def curves(self) -> Curves:
+        """Pixel ROC, precision-recall, target ROC, and Pd-Fa by convention."""
+        return self.curve_counts.curves()
+
+
+def evaluate(
+    pairs: Iterable[Pair],
+    conventions: Sequence[str] = ("basicirstd",),
+    thresholds: Values | None = None,
+    threshold: float = 0.5,
+    workers: int | None = None,
+) -> Evaluation:
+    """Count predictions under several conventions, at one threshold and along curves.
+
+    Args:
+        pairs: (scores H×W in [0, 1], mask H×W), consumed once; only a few are held at a time.
+        conventions: names in `CONVENTIONS`.
+        thresholds: of the Pd-Fa curves, rising; `logit_thresholds` if not given.
+        threshold: of the counts; scores strictly above it are predicted.
+        workers: threads; the number of cores if not given. The result does not depend on it.
+
+    Raises:
+        ParameterError: if a convention is unknown.
+        DataError: if a pair does not fit.
+
+    >>> import numpy as np
+    >>> mask = np.zeros((8, 8)); mask[2:4, 2:4] = 1
+    >>> found = evaluate([(0.9 * mask, mask)], ["basicirstd", "datransnet"])
+    >>> found.counts["datransnet"]["detected"].tolist(), found.curves.pixel.area
+    ([1], 1.0)
+    """
+    rules = [convention_named(name) for name in conventions]
+    levels = logit_thresholds() if thresholds is None else thresholds
+    workers = workers or os.cpu_count() or 1
+    counts: list[list[Counts]] = []
+    sums = count_curves([], [], [], rules, levels)
+    with ThreadPoolExecutor(workers) as pool:
+        pieces = _pieces(pairs)
+        while together := list(islice(pieces, workers)):
+            for found, curves in pool.map(lambda piece: _count(piece, rules, levels, threshold), together):
+                counts += found
+                sums = sums + curves
+    columns = {rule.name: as_columns([each[place] for each in counts]) for place, rule in enumerate(rules)}
+    return Evaluation(columns, sums)
+
+
+def roc(
+    pairs: Iterable[Pair], conventions: Sequence[str] = ("basicirstd",), thresholds: Values | None = None
+) -> Curves:
+    """Pixel ROC, precision-recall, target ROC and Pd-Fa of predictions; arguments and errors as `evaluate`.
+
+    >>> import numpy as np
+    >>> mask = np.zeros((8, 8)); mask[2:4, 2:4] = 1
+    >>> curves = roc([(0.9 * mask, mask)])
+    >>> curves.pixel.area, float(curves.pd_fa["basicirstd"].y.max())
+    (1.0, 1.0)
+    """
+    return evaluate(pairs, conventions, thresholds).curves
+
+
+def _count(
+    piece: Sequence[Pair], rules: Sequence[Convention], thresholds: Values, threshold: float
+) -> tuple[list[list[Counts]], CurveCounts]:
+    """Counts of each image under each convention, and the sums of the piece."""
+    maps = [scores for scores, _ in piece]
+    truths = [validate(scores, mask) for scores, mask in piece]
+    targets = [components(truth) for truth in truths]
+    counts = [count_each(*each, rules, threshold) for each in zip(maps, truths, targets, strict=True)]
+    return counts, count_curves(maps, truths, targets, rules, thresholds)
+
+
+def _pieces(pairs: Iterable[Pair]) -> Iterator[list[Pair]]:
+    """Lists of pairs of at least `PIECE` pixels, and what is left."""
+    piece, pixels = list[Pair](), 0
+    for pair in pairs:
+        piece.append(pair)
+        pixels += pair[0].size
+        if pixels >= PIECE:
+            yield piece
+            piece, pixels = [], 0
+    if piece:
+        yield piece

@@ -1,0 +1,165 @@
+"""The tables of a study's results: the winner and its peers, variants, selection, operating point, search."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from math import isnan
+from typing import Any
+
+from pipeline.support.statistics import LEAST_IMAGES, LEAST_SEEDS, Estimate, compare, estimates, holm
+from pipeline.support.tables import COLUMNS, Table, cell, cells, numbers
+
+
+def _counts(runs: Sequence[Mapping[str, Any]], convention: str) -> list[Any]:
+    return [run["counts"][convention] for run in runs]
+
+
+def _conventions(evaluation: Mapping[str, Any]) -> list[str]:
+    return list(evaluation["runs"][0]["counts"])
+
+
+def winners(evaluation: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The winner of the search on its seeds."""
+    return [run for run in evaluation["runs"] if run["variant"] == "full"]
+
+
+def main_table(evaluation: Mapping[str, Any]) -> Table:
+    """The winner and its peers under each convention; a peer is compared with the winner's best run by validation."""
+    full, peers = winners(evaluation), evaluation["peers"]
+    best = max(full, key=lambda run: run["val_iou"]) if peers else full[0]
+    dagger = "†" if evaluation["protocol"] == "literature" else ""
+    rows, values = [], []
+    for convention in _conventions(evaluation):
+        changes = [compare(_counts([best], convention), _counts([peer], convention), "iou") for peer in peers]
+        corrected = holm([change.p for change in changes])
+        models = [("DATransNet", full, "", float("nan"), float("nan"))]
+        for peer, change, p in zip(peers, changes, corrected, strict=True):
+            models.append((peer["variant"], [peer], f"{100 * change.change:+.2f} (p = {_p(p)})", change.change, p))
+        for name, runs, against, change_of_iou, p in models:
+            found = estimates(_counts(runs, convention), list(COLUMNS))
+            row = {"model": name, "convention": convention + dagger * (runs is full), "seeds": str(len(runs))}
+            rows.append(row | cells(found) | ({"ΔIoU": against} if peers else {}))
+            value = {"model": name, "convention": convention, "seeds": len(runs), **numbers(found)}
+            values.append(value | ({"iou_change": change_of_iou, "p_holm": p} if peers else {}))
+    dataset = evaluation["dataset"]
+    note = _note(evaluation)
+    if peers:
+        note += " ΔIoU: against the best run by validation; p of the paired permutation test over images, after Holm."
+    return Table("main", f"DATransNet on {dataset['name']} {dataset['split']}, test part", note, rows, values)
+
+
+def _p(p: float) -> str:
+    """A p value as printed; nothing where there was no test."""
+    return "" if isnan(p) else "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def ablation_table(evaluation: Mapping[str, Any]) -> Table:
+    """Each variant beside the full network, paired on the seeds they share, under the first convention."""
+    runs: dict[str, list[Mapping[str, Any]]] = {}
+    for run in evaluation["runs"]:
+        runs.setdefault(run["variant"], []).append(run)
+    shared = min(map(len, runs.values()))
+    convention = _conventions(evaluation)[0]
+    counts = {name: _counts(found[:shared], convention) for name, found in runs.items()}
+    changes = {name: compare(counts["full"], found, "iou") for name, found in counts.items() if name != "full"}
+    corrected = dict(zip(changes, holm([change.p for change in changes.values()]), strict=True))
+    rows, values = [], []
+    for name, found in counts.items():
+        estimated, parameters = estimates(found, list(COLUMNS)), runs[name][0]["parameters"]
+        row = {"variant": name, "parameters": f"{parameters:,}", **cells(estimated), "ΔIoU": "", "p": ""}
+        value = {"variant": name, "parameters": parameters, "seeds": shared, **numbers(estimated)}
+        if name in changes:
+            change, p = changes[name], corrected[name]
+            shown = cell(Estimate(change.change, shared, change.half_width, change.low, change.high), "iou")
+            row |= {"ΔIoU": shown if change.change < 0 else f"+{shown}", "p": _p(p)}
+            value |= {f"iou_change_{key}": number for key, number in asdict(change).items()} | {"p_holm": p}
+        rows.append(row)
+        values.append(value)
+    note = _note(evaluation) + (
+        " ΔIoU: variant minus full network, same seeds, same images. p: paired permutation test over images of that "
+        "change, after Holm for all variants; it speaks of these trained networks, not of other seeds."
+    )
+    return Table("ablation", f"Variants, convention {convention}, {shared} seed(s)", note, rows, values)
+
+
+def selection_table(evaluation: Mapping[str, Any]) -> Table | None:
+    """What choosing the epoch on the test part would have gained; None where the test part was not watched."""
+    runs = [run for run in winners(evaluation) if run["best_on_test"]]
+    if not runs:
+        return None
+    convention = _conventions(evaluation)[0]
+    rows, values = [], []
+    for run in runs:
+        iou, best = run["scores"][convention]["iou"], run["best_on_test"]
+        rows.append(
+            {
+                "seed": str(run["seed"]),
+                "epoch by validation": str(run["best_epoch"]),
+                "IoU (%)": f"{100 * iou:.2f}",
+                "epoch by test †": str(best["epoch"]),
+                "best_on_test † (%)": f"{100 * best['iou']:.2f}",
+                "gain": f"{100 * (best['iou'] - iou):+.2f}",
+            }
+        )
+        values.append({"seed": run["seed"], "epoch": run["best_epoch"], "iou": iou, "best_on_test": best["iou"]})
+    note = (
+        "† The epoch with the highest IoU on the test part, as the field's released scripts choose it: such a number "
+        "is too good by the gain, and nothing here is selected by it."
+    )
+    return Table("selection", "What choosing the epoch on the test part would gain", note, rows, values)
+
+
+def operating_table(evaluation: Mapping[str, Any]) -> Table:
+    """Pd and Fa at 0.5 and at the threshold chosen for a false-alarm rate, under the first convention."""
+    full, convention = winners(evaluation), _conventions(evaluation)[0]
+    metrics = ["pd", "fa", "alarms_per_image", "iou"]
+    chosen = [run["operating"] for run in full]
+    thresholds = ", ".join(f"{point['threshold']:.4g}" for point in chosen)
+    rows, values = [], []
+    for threshold, counts in (("0.5", _counts(full, convention)), (thresholds, [point["counts"] for point in chosen])):
+        found = estimates(counts, metrics)
+        rows.append({"threshold": threshold, **cells(found)})
+        values.append({"threshold": threshold, **numbers(found)})
+    part = "test part †" if evaluation["protocol"] == "literature" else "validation part"
+    note = (
+        f"Second line: for each seed the threshold with the highest Pd on the {part} at Fa of at most "
+        f"{evaluation['max_fa'] * 1e6:g}e-6 there; Pd and Fa are those of the test part."
+    )
+    return Table("operating", f"Operating point, convention {convention}", note, rows, values)
+
+
+def search_table(tuned: Mapping[str, Any], top: int = 10) -> Table:
+    """The best trials of the search, by validation IoU."""
+    trials: Sequence[Mapping[str, Any]] = sorted(tuned["trials"], key=lambda trial: -trial["best_iou"])[:top]
+    rows = [
+        {
+            "trial": str(trial["number"]),
+            "state": trial["status"],
+            "epochs": str(trial["epochs"]),
+            "validation IoU (%)": f"{100 * trial['best_iou']:.2f}",
+        }
+        | {key: f"{value:.3g}" if isinstance(value, float) else str(value) for key, value in trial["point"].items()}
+        for trial in trials
+    ]
+    values = [
+        {key: trial[key] for key in ("number", "status", "epochs", "best_iou")} | trial["point"] for trial in trials
+    ]
+    counts = f"{len(tuned['trials'])} trials, {sum(trial['epochs'] for trial in tuned['trials'])} epochs in all"
+    return Table("search", "Search, best trials", f"{counts}; chosen by validation IoU only.", rows, values)
+
+
+def _note(evaluation: Mapping[str, Any]) -> str:
+    """What every table of results says of its protocol."""
+    dataset = evaluation["dataset"]
+    test = dataset["summary"]["test"]
+    note = (
+        f"{test['images']} test images with {test['targets']} targets, {test['empty']} without any (they count in Fa "
+        "and the pooled pixels only); mean over seeds ± half width of the t interval over seeds (from "
+        f"{LEAST_SEEDS} on) [bootstrap interval over images, from {LEAST_IMAGES} on], 95 %; "
+    )
+    literature = evaluation["protocol"] == "literature"
+    note += "† epoch selected on the test part" if literature else "epoch selected on the validation part"
+    if dataset["excluded"]:
+        note += "; left out: " + ", ".join(f"{id_} ({why})" for id_, why in dataset["excluded"].items())
+    if dataset["treated"]:
+        note += "; treated: " + ", ".join(f"{id_} ({how})" for id_, how in dataset["treated"].items())
+    return note + "."
