@@ -34,9 +34,11 @@ lint: $(VENV)/.ready ## check style and types
 	ruff format --check .
 	mypy
 
-bench: $(VENV)/.ready ## the literal network against ours, and a plain loader against ours: time and memory
+bench: $(VENV)/.ready ## network, loader and evaluation against their plain forms; what intervals cover
 	python -m benchmarks.network
 	python -m benchmarks.loader
+	python -m benchmarks.evaluation
+	python -m benchmarks.coverage
 
 ui: $(VENV)/.ready ## compare runs in the MLflow UI on http://127.0.0.1:5000 (PORT=…)
 	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow server --host 127.0.0.1 --port $(PORT) \

@@ -67,6 +67,17 @@ def status(debug: Debug = False) -> None:
 
 
 @app.command()
+def compare(
+    runs: Annotated[
+        list[str], typer.Argument(help="Keys of finished runs, or unique beginnings; the first is the reference.")
+    ],
+    debug: Debug = False,
+) -> None:
+    """Compare runs: differing parameters, data and environment, test metrics with intervals; prints Markdown."""
+    _run("pipeline.support.comparison", debug, runs=runs)
+
+
+@app.command()
 def clean(debug: Debug = False) -> None:
     """Remove runs that did not finish; finished ones stay."""
     _run("pipeline.support.inspection", debug, "clean")

@@ -234,7 +234,7 @@ def _share(count: Integers, of: int) -> Values:
 
 
 def _curve(x: Values, y: Values, thresholds: Values) -> Curve:
-    return Curve(x, y, thresholds, float(np.trapezoid(y, x)))
+    return Curve(x, y, thresholds, float(np.trapezoid(y, x)) if len(x) > 1 else float("nan"))
 
 
 def _pixel_curves(histogram: Integers) -> tuple[Curve, Curve]:

@@ -1,11 +1,11 @@
 """The tables of a study's results: the winner and its peers, variants, selection, operating point, search."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from math import isnan
 from typing import Any
 
-from pipeline.support.statistics import LEAST_IMAGES, LEAST_SEEDS, Estimate, compare, estimates, holm
+from pipeline.support.statistics import LEAST_IMAGES, LEAST_SEEDS, Comparison, Estimate, compare, estimates, holm
 from pipeline.support.tables import COLUMNS, Table, cell, cells, numbers
 
 
@@ -22,24 +22,30 @@ def winners(evaluation: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [run for run in evaluation["runs"] if run["variant"] == "full"]
 
 
+def beside(change: Comparison | None, p: float = math.nan) -> tuple[dict[str, str], dict[str, Any]]:
+    """Cells and numbers of a change of IoU and its corrected p value; empty for the reference itself."""
+    if change is None:
+        return {"ΔIoU": "", "p": ""}, {}
+    text = cell(Estimate(change.change, 0, change.half_width, change.low, change.high), "iou")
+    shown = "" if math.isnan(p) else "<0.001" if p < 0.001 else f"{p:.3f}"
+    numbered = {f"iou_change_{key}": number for key, number in asdict(change).items()} | {"p_holm": p}
+    return {"ΔIoU": text if change.change < 0 else f"+{text}", "p": shown}, numbered
+
+
 def main_table(evaluation: Mapping[str, Any]) -> Table:
     """The winner and its peers under each convention; a peer is compared with the winner's best run by validation."""
     full, peers = winners(evaluation), evaluation["peers"]
-    best = max(full, key=lambda run: run["val_iou"]) if peers else full[0]
     dagger = "†" if evaluation["protocol"] == "literature" else ""
     rows, values = [], []
     for convention in _conventions(evaluation):
-        changes = [compare(_counts([best], convention), _counts([peer], convention), "iou") for peer in peers]
-        corrected = holm([change.p for change in changes])
-        models = [("DATransNet", full, "", float("nan"), float("nan"))]
-        for peer, change, p in zip(peers, changes, corrected, strict=True):
-            models.append((peer["variant"], [peer], f"{100 * change.change:+.2f} (p = {_p(p)})", change.change, p))
-        for name, runs, against, change_of_iou, p in models:
+        changes = _against_best(full, peers, convention)
+        others = [(peer["variant"], [peer], change) for peer, change in zip(peers, changes, strict=True)]
+        models = [("DATransNet", full, beside(None)), *others]
+        for name, runs, (shown, numbered) in models:
             found = estimates(_counts(runs, convention), list(COLUMNS))
             row = {"model": name, "convention": convention + dagger * (runs is full), "seeds": str(len(runs))}
-            rows.append(row | cells(found) | ({"ΔIoU": against} if peers else {}))
-            value = {"model": name, "convention": convention, "seeds": len(runs), **numbers(found)}
-            values.append(value | ({"iou_change": change_of_iou, "p_holm": p} if peers else {}))
+            rows.append(row | cells(found) | (shown if peers else {}))
+            values.append({"model": name, "convention": convention, "seeds": len(runs), **numbers(found), **numbered})
     dataset = evaluation["dataset"]
     note = _note(evaluation)
     if peers:
@@ -47,9 +53,13 @@ def main_table(evaluation: Mapping[str, Any]) -> Table:
     return Table("main", f"DATransNet on {dataset['name']} {dataset['split']}, test part", note, rows, values)
 
 
-def _p(p: float) -> str:
-    """A p value as printed; nothing where there was no test."""
-    return "" if isnan(p) else "<0.001" if p < 0.001 else f"{p:.3f}"
+def _against_best(
+    full: Sequence[Mapping[str, Any]], peers: Sequence[Mapping[str, Any]], convention: str
+) -> list[tuple[dict[str, str], dict[str, Any]]]:
+    """Each peer beside the winner's best run by validation."""
+    best = max(full, key=lambda run: float(run["val_iou"]))
+    changes = [compare(_counts([best], convention), _counts([peer], convention), "iou") for peer in peers]
+    return [beside(*pair) for pair in zip(changes, holm([change.p for change in changes]), strict=True)]
 
 
 def ablation_table(evaluation: Mapping[str, Any]) -> Table:
@@ -65,15 +75,9 @@ def ablation_table(evaluation: Mapping[str, Any]) -> Table:
     rows, values = [], []
     for name, found in counts.items():
         estimated, parameters = estimates(found, list(COLUMNS)), runs[name][0]["parameters"]
-        row = {"variant": name, "parameters": f"{parameters:,}", **cells(estimated), "ΔIoU": "", "p": ""}
-        value = {"variant": name, "parameters": parameters, "seeds": shared, **numbers(estimated)}
-        if name in changes:
-            change, p = changes[name], corrected[name]
-            shown = cell(Estimate(change.change, shared, change.half_width, change.low, change.high), "iou")
-            row |= {"ΔIoU": shown if change.change < 0 else f"+{shown}", "p": _p(p)}
-            value |= {f"iou_change_{key}": number for key, number in asdict(change).items()} | {"p_holm": p}
-        rows.append(row)
-        values.append(value)
+        shown, numbered = beside(changes.get(name), corrected.get(name, math.nan))
+        rows.append({"variant": name, "parameters": f"{parameters:,}", **cells(estimated), **shown})
+        values.append({"variant": name, "parameters": parameters, "seeds": shared, **numbers(estimated), **numbered})
     note = _note(evaluation) + (
         " ΔIoU: variant minus full network, same seeds, same images. p: paired permutation test over images of that "
         "change, after Holm for all variants; it speaks of these trained networks, not of other seeds."

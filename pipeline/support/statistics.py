@@ -19,8 +19,9 @@ from datransnet.metrics import COUNT_FIELDS, ratios
 
 LEVEL = 0.95
 RESAMPLES = 2000
-LEAST_IMAGES = 50
-"""Below this many test images no interval and no test over images: `benchmarks.coverage` shows coverage down to it."""
+LEAST_IMAGES = 80
+"""Below this many test images no interval and no test over images: from there on `benchmarks.coverage` finds 93 % or
+more of the intervals right; with 50 images it was 92.5 % for IoU."""
 LEAST_SEEDS = 3
 """Below this many seeds no interval over seeds: two values say nothing about their spread."""
 

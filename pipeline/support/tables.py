@@ -44,12 +44,17 @@ class Table:
         """The cells as printed."""
         return pd.DataFrame(self.rows)
 
+    @property
+    def markdown(self) -> str:
+        """Title, cells and note."""
+        text = self.frame.to_markdown(index=False, disable_numparse=True)
+        return f"{self.title}\n\n{text}\n\n{self.note}\n"
+
     def write(self, folder: Path) -> None:
         """Write ``<name>.csv`` (numbers), ``.md`` and ``.tex`` (cells)."""
         folder.mkdir(parents=True, exist_ok=True)
         pd.DataFrame(self.values).to_csv(folder / f"{self.name}.csv", index=False, float_format="%.6g")
-        text = self.frame.to_markdown(index=False, disable_numparse=True)
-        (folder / f"{self.name}.md").write_text(f"{self.title}\n\n{text}\n\n{self.note}\n")
+        (folder / f"{self.name}.md").write_text(self.markdown)
         latex = self.frame.style.hide(axis="index").format(escape="latex")
         tex = latex.to_latex(hrules=True, caption=_escape(f"{self.title}. {self.note}"), label=f"tab:{self.name}")
         (folder / f"{self.name}.tex").write_text(tex.replace("±", r"$\pm$").replace("†", r"$^\dagger$"))

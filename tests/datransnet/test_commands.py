@@ -17,6 +17,7 @@ from typer.testing import CliRunner, Result
 from datransnet import create_model, list_models
 from datransnet.__main__ import app
 from datransnet.engine.recipe import Recipe
+from datransnet.metrics import CONVENTIONS
 from datransnet.weights import load_weights, save_weights
 
 
@@ -121,9 +122,10 @@ def test_evaluate_prints_metrics(scenes, trained, plain):
     done = run("evaluate", scenes / "test" if plain else scenes, "--weights", trained, "--convention", "datransnet")
     assert done.exit_code == 0, done.stderr
     found = json.loads(done.stdout)
-    assert 0 <= found["iou"] <= 1
-    assert found["convention"] == "datransnet"
-    assert found["n_images"] == len(list((scenes / "test" / "images").iterdir()))
+    assert list(found["conventions"]) == ["datransnet"]
+    metrics = found["conventions"]["datransnet"]
+    assert 0 <= metrics["iou"] <= 1
+    assert metrics["n_images"] == len(list((scenes / "test" / "images").iterdir()))
 
 
 def test_predict_writes_scores_overlays_and_detections(scenes, trained, tmp_path):
@@ -175,11 +177,16 @@ def test_anyones_score_maps_are_scored_as_the_network_itself(scenes, trained, pu
             savemat(published / f"{name}.mat", {"T": array})
         if kind != "png":
             path.unlink()
-    theirs = json.loads(run("evaluate", "--scores", published, "--masks", scenes / "test/masks").stdout)
+    curves = published.parent / "curves.csv"
+    arguments = ("--scores", published, "--masks", scenes / "test/masks", "--curves", curves)
+    theirs = json.loads(run("evaluate", *arguments).stdout)
     ours = json.loads(run("evaluate", scenes, "--weights", trained).stdout)
-    assert {key: theirs[key] for key in ("iou", "pd", "fa", "n_targets")} == {
-        key: ours[key] for key in ("iou", "pd", "fa", "n_targets")
-    }
+    assert list(ours["conventions"]) == list(CONVENTIONS)
+    for convention in CONVENTIONS:
+        for name in ("iou", "pd", "fa", "n_targets"):
+            assert theirs["conventions"][convention][name] == ours["conventions"][convention][name]
+    drawn = {row["curve"] for row in csv.DictReader(curves.open())}
+    assert drawn == {"pixel", "precision_recall", "target", *(f"pd_fa_{name}" for name in CONVENTIONS)}
     assert theirs["missing"] == []
 
 
@@ -198,7 +205,7 @@ def test_score_maps_that_do_not_fit_are_named(scenes, published):
     second.unlink()
     allowed = json.loads(run(*arguments, "--allow-missing").stdout)
     assert allowed["missing"] == [gone, second.stem.removesuffix("_scores")]
-    assert allowed["n_images"] == 2
+    assert {metrics["n_images"] for metrics in allowed["conventions"].values()} == {2}
 
 
 @pytest.mark.parametrize(

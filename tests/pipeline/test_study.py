@@ -102,7 +102,7 @@ def test_a_new_variant_trains_only_itself(reference, tmp_path):
 def progress(study: StudyFolder, stage: str) -> int:
     """Epochs trained so far, or score maps predicted."""
     if stage == "evaluate":
-        return len(list(study.folder.glob("runs/*/scores-*.npz")))
+        return len(list(study.folder.glob("runs/*/*-scores.npz")))
     return sum(len(record["history"]) for record in records(study).values())
 
 

@@ -13,10 +13,11 @@ from datransnet.errors import DataError
 from datransnet.metrics import COUNT_FIELDS
 from datransnet.metrics.curves import CURVE_POINTS, thinned
 from pipeline.support import source
+from pipeline.support.limit import detection_limit, limit_table
 from pipeline.support.records import Record, Run, RunFolder, all_records
+from pipeline.support.results import ablation_table, main_table, operating_table, selection_table
 from pipeline.support.stages import read_result, write_result
-from pipeline.support.statistics import estimates, over_seeds
-from pipeline.support.tables import Table, ablation_table, detection_limit, limit_table, main_table
+from pipeline.support.tables import Table
 from pipeline.support.tracking import Tracker
 
 RUN = Run("Toy", "half", "d" * 8, "holdout", {"name": "datransnet", "width": 4}, Recipe(epochs=3), 1, "s" * 8)
@@ -109,41 +110,29 @@ def counts(images, rng):
     return {name: column.astype(int).tolist() for name, column in table.items()} | {"pixels": [1000] * images}
 
 
-def test_the_image_interval_shrinks_with_images_and_holds_the_mean():
-    rng = np.random.default_rng(0)
-    widths = []
-    for images in (20, 500):
-        found = estimates([counts(images, rng), counts(images, rng)], ["iou"])["iou"]
-        assert found.low <= found.mean <= found.high
-        widths.append(found.high - found.low)
-    assert widths[1] < widths[0]
-
-
-def test_one_seed_has_no_interval():
-    mean, half_width = over_seeds([0.5])
-    assert mean == 0.5
-    assert np.isnan(half_width)
-
-
 def evaluation(protocol="holdout"):
     rng = np.random.default_rng(1)
     runs = []
     for variant in ("full", "plain_%"):
         for seed in (1, 2):
-            table = counts(30, rng)
+            table = counts(90, rng)
             iou = sum(table["intersection"]) / sum(table["union"])
             runs.append(
                 {
                     "variant": variant,
                     "seed": seed,
                     "parameters": 1000,
+                    "val_iou": 0.5 + seed / 10,
+                    "best_epoch": 3,
+                    "best_on_test": {"epoch": 4, "iou": iou + 0.01},
+                    "operating": {"threshold": 0.3, "counts": table},
                     "counts": {"basicirstd": table},
                     "scores": {"basicirstd": {"iou": iou}},
                 }
             )
-    summary = {"test": {"images": 30, "targets": 30, "empty": 0}}
+    summary = {"test": {"images": 90, "targets": 90, "empty": 0}}
     dataset = {"name": "Toy", "split": "half", "summary": summary, "excluded": {"a_1": "why"}, "treated": {}}
-    return {"protocol": protocol, "dataset": dataset, "runs": runs}
+    return {"protocol": protocol, "dataset": dataset, "max_fa": 2e-5, "runs": runs, "peers": []}
 
 
 def test_tables_say_the_same_in_every_format(tmp_path):
@@ -162,6 +151,42 @@ def test_numbers_selected_on_the_test_part_are_marked():
     assert "†" in main_table(evaluation("literature")).rows[0]["convention"]
     assert "†" in main_table(evaluation("literature")).note
     assert "†" not in str(main_table(evaluation()))
+
+
+def test_a_peer_stands_in_the_same_table_with_its_difference():
+    found = evaluation()
+    worse = {name: list(column) for name, column in found["runs"][1]["counts"]["basicirstd"].items()}
+    worse["intersection"] = [value // 2 for value in worse["intersection"]]
+    found["peers"] = [{"variant": "Theirs", "key": "peer-Theirs", "counts": {"basicirstd": worse}}]
+    ours, theirs = main_table(found).rows
+    assert (ours["model"], theirs["model"], theirs["seeds"]) == ("DATransNet", "Theirs", "1")
+    assert (ours["ΔIoU"], theirs["p"]) == ("", "<0.001")
+    best = found["runs"][1]["scores"]["basicirstd"]["iou"]  # the seed with the higher validation IoU
+    expected = sum(worse["intersection"]) / sum(worse["union"]) - best
+    assert theirs["ΔIoU"].startswith(f"{100 * expected:.2f} [")
+
+
+def test_a_table_without_enough_seeds_has_no_interval_over_them():
+    row = main_table(evaluation()).rows[0]
+    assert "±" not in row["IoU (%)"]
+    assert "[" in row["IoU (%)"]
+
+
+def test_the_gain_of_choosing_on_the_test_part_is_told():
+    table = selection_table(evaluation())
+    assert [row["gain"] for row in table.rows] == ["+1.00", "+1.00"]
+    assert "†" in table.note
+    unwatched = evaluation()
+    for run in unwatched["runs"]:
+        run["best_on_test"] = None
+    assert selection_table(unwatched) is None
+
+
+def test_the_operating_point_stands_beside_the_usual_threshold():
+    table = operating_table(evaluation())
+    assert [row["threshold"] for row in table.rows] == ["0.5", "0.3, 0.3"]
+    assert "validation part" in table.note
+    assert "test part †" in operating_table(evaluation("literature")).note
 
 
 def test_an_empty_table_is_a_file(tmp_path):

@@ -1,0 +1,126 @@
+"""What evaluate measures beyond metrics, and runs compared by command."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from datransnet.data.dataset import load_part
+from datransnet.metrics import CONVENTIONS, count
+from tests.pipeline.conftest import tiny_params
+
+pytestmark = pytest.mark.study
+
+
+def evaluation(study):
+    return json.loads((study.folder / "results/evaluation/evaluation.json").read_text())
+
+
+def stored(study, key, part, ids):
+    with np.load(study.folder / f"runs/{key}/{part}-scores.npz") as archive:
+        return [archive[id_] for id_ in ids]
+
+
+def test_the_operating_point_is_chosen_on_the_validation_part(reference):
+    study = reference["whole"]
+    content, validation = evaluation(study), load_part(study.folder / "data/Synthetic", "val")
+    for run in content["runs"]:
+        maps = stored(study, run["key"], "val", validation.ids)
+        rule, threshold = CONVENTIONS["basicirstd"], run["operating"]["threshold"]
+        counts = [
+            count((scores / np.float32(65535)).astype(np.float32), mask, rule, threshold)
+            for scores, mask in zip(maps, validation.masks, strict=True)
+        ]
+        assert sum(c.false_alarm for c in counts) <= content["max_fa"] * sum(c.pixels for c in counts)
+
+
+def test_best_on_test_is_measured_for_the_winner_and_nowhere_else(reference):
+    study = reference["whole"]
+    for run in evaluation(study)["runs"]:
+        record = json.loads((study.folder / f"runs/{run['key']}/record.json").read_text())
+        watched = [epoch["watched_iou"] for epoch in record["history"] if "watched_iou" in epoch]
+        if run["stage"] == "ablate":
+            assert run["best_on_test"] is None
+            assert not watched
+            continue
+        assert run["best_on_test"]["iou"] == max(watched)
+        chosen = record["history"][run["best_epoch"] - 1]["watched_iou"]  # scores are stored in steps of 1/65535
+        assert chosen == pytest.approx(run["scores"]["basicirstd"]["iou"], abs=1e-3)
+    trials = json.loads((study.folder / "results/tune.json").read_text())["trials"]
+    for trial in trials:
+        text = (study.folder / f"runs/{trial['key']}/record.json").read_text()
+        assert "watched_iou" not in text
+
+
+@pytest.fixture
+def peer(reference, tmp_path):
+    """A study, and score maps of its first run as a stranger would publish them."""
+    study = reference["whole"].copy(tmp_path / "study")
+    content = evaluation(study)
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    for id_, scores in zip(
+        content["ids"], stored(study, content["runs"][0]["key"], "test", content["ids"]), strict=True
+    ):
+        Image.fromarray(scores).save(folder / f"{id_}.png")
+    params = tiny_params()
+    params["evaluate"]["peers"] = {"Theirs": str(folder)}
+    study.write(params)
+    return study, folder
+
+
+def test_a_peer_is_scored_as_its_network_is(peer):
+    study, _ = peer
+    study.succeed("evaluate", "report")
+    content = evaluation(study)
+    (theirs,) = content["peers"]
+    assert theirs["scores"] == content["runs"][0]["scores"]
+    assert theirs["areas"] == content["runs"][0]["areas"]
+    assert "Theirs" in (study.folder / "reports/tables/main.md").read_text()
+
+
+def test_a_peer_that_does_not_fit_leaves_the_earlier_evaluation(peer):
+    study, folder = peer
+    gone, other, *_ = sorted(folder.iterdir())
+    gone.rename(folder / "stranger.png")
+    Image.fromarray(np.zeros((3, 4), dtype=np.uint8)).save(other)
+    before = evaluation(study)
+    done = study.run("evaluate")
+    assert done.returncode == 3
+    for words in (f"no score map: {gone.stem}", f"{other.stem} (4×3", "no mask: stranger"):
+        assert words in done.stderr
+    assert evaluation(study) == before
+
+
+def test_runs_are_compared(reference):
+    study = reference["whole"]
+    runs = evaluation(study)["runs"]
+    full, plain = runs[0]["key"], next(run["key"] for run in runs if run["variant"] == "plain")
+    done = study.run("compare", full, plain[:8])
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    (gradient,) = [line for line in lines if "model.gradient" in line]
+    assert [cell.strip() for cell in gradient.split("|")[2:4]] == ["difference", "plain"]
+    assert not [line for line in lines if "recipe.lr" in line]
+    for run in (runs[0], next(run for run in runs if run["key"] == plain)):
+        iou = f"{100 * run['scores']['basicirstd']['iou']:.2f}"
+        assert [line for line in lines if run["key"] in line and "basicirstd" in line and iou in line]
+
+
+def test_runs_that_cannot_be_compared_are_told(reference, tmp_path):
+    study = reference["whole"].copy(tmp_path / "study")
+    key = evaluation(study)["runs"][0]["key"]
+    for arguments, words in (
+        ((key,), "two runs"),
+        ((key, "nothing"), "no run 'nothing'"),
+        ((key, ""), "begins 8 runs"),
+    ):
+        refused = study.run("compare", *arguments)
+        assert refused.returncode == 2
+        assert words in refused.stderr
+    record = study.folder / f"runs/{key}/record.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"status": "failed"}))
+    refused = study.run("compare", key, key)
+    assert refused.returncode == 2
+    assert "is failed" in refused.stderr
