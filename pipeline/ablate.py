@@ -23,7 +23,7 @@ def main(study: Study) -> None:
     jobs = make_jobs(study, "ablate", tracker, parent, runs)
     failed = True
     try:
-        hand_on(study, "ablate", jobs, run_jobs("ablate", jobs, params.resources))
+        hand_on(study, "ablate", jobs, run_jobs("ablate", jobs, params))
         failed = False
     finally:
         tracker.close_stage(parent, failed)

@@ -15,9 +15,12 @@ from pipeline.support.figures import (
     data_uri,
     examples_figure,
     limit_figure,
+    parallel_figure,
+    pareto_figure,
     roc_figure,
     save,
     search_figure,
+    slices_figure,
     training_figure,
 )
 from pipeline.support.limit import detection_limit, limit_table
@@ -46,6 +49,10 @@ FIGURES = {
     "calibration": "Reliability of the winner's scores: of the pixels with about that score, the share that is target, "
     "and how many there are.",
     "search": "The search: best validation IoU of each trial over its epochs, and the best so far.",
+    "slices": "Validation IoU over each searched value, later trials darker; in the title the share of what sets the "
+    "better trials apart (PED-ANOVA), where there are enough trials to say.",
+    "parallel": "Every trial as a line through its values, good ones dark.",
+    "pareto": "Validation IoU against cost; filled dots are trials that no other beats in everything.",
     "training": "Training loss and validation IoU of the winner on each seed.",
 }
 
@@ -77,6 +84,10 @@ def main(study: Study) -> None:
         save(calibration_figure(winners(evaluation)), partial, "calibration")
         save(limit_figure(limit), partial, "detection_limit")
         save(search_figure(tuned["trials"]), partial, "search")
+        save(slices_figure(tuned["trials"], tuned["importances"]), partial, "slices")
+        save(parallel_figure(tuned["trials"]), partial, "parallel")
+        if len(tuned["objectives"]) > 1:
+            save(pareto_figure(tuned["trials"], tuned["pareto"], tuned["objectives"]), partial, "pareto")
         save(training_figure(trained["runs"]), partial, "training")
         save(examples_figure(examples), partial, "examples")
     metrics = _metrics(evaluation)
@@ -131,13 +142,14 @@ def _page(study: Study, evaluation: dict[str, Any], tuned: dict[str, Any], table
     """The report as one HTML page."""
     template = files("pipeline.support").joinpath("templates/report.html").read_text()
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    images = {name: data_uri(study.reports / "figures" / f"{name}.png") for name in FIGURES}
+    drawn = {name: study.reports / "figures" / f"{name}.png" for name in FIGURES}
+    images = {name: data_uri(path) for name, path in drawn.items() if path.exists()}
     return environment.from_string(template).render(
         study=study.params.study,
         dataset=evaluation["dataset"],
         protocol=evaluation["protocol"],
         tables=tables,
-        figures=[(name, caption, images[name]) for name, caption in FIGURES.items()],
+        figures=[(name, FIGURES[name], image) for name, image in images.items()],
         best=tuned["best"],
         runs=evaluation["runs"],
         digest=read_manifest(study).digest,

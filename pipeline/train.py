@@ -24,7 +24,7 @@ def main(study: Study) -> None:
     jobs = make_jobs(study, "train", tracker, parent, [("full", run) for run in runs])
     failed = True
     try:
-        records = run_jobs("train", jobs, params.resources)
+        records = run_jobs("train", jobs, params)
         hand_on(study, "train", jobs, records)
         best = max(range(len(jobs)), key=lambda index: records[index].best_iou)
         everything = params.protocol == "literature"  # selects on the test part

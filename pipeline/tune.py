@@ -1,105 +1,123 @@
-"""Stage tune: a search with Optuna's TPE and Ray Tune's ASHA, resumable at any moment.
+"""Stage tune: a search with Optuna and Ray Tune, resumable at any moment, on one machine or a cluster.
 
-What is known lies in two places that survive a kill: the run records, and Optuna's study in ``runs/search.db``. The
-stage starts a new Tuner each time and hands both to it: trials that ended are not asked for again, those cut off are
-asked for first and go on from their checkpoints, and ASHA hears every recorded epoch again (Ray does not restore its
-rungs). See docs/decisions/0003-resuming-a-search.md.
+What is known lies in two places that survive a kill: the run records, and Optuna's study (`pipeline.support.search`).
+The stage starts a new Tuner each time and hands both to it: trials that ended are not asked for again, those cut off
+are asked for first and go on from their checkpoints, and the scheduler hears every recorded epoch again (Ray does not
+restore its rungs). See docs/decisions/0003-resuming-a-search.md.
 """
 
-import json
 import logging
 import shutil
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from itertools import zip_longest
+from statistics import fmean
 from types import SimpleNamespace
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.samplers import BaseSampler, TPESampler
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 from ray import tune
-from ray.tune.schedulers import AsyncHyperBandScheduler
+from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 from ray.tune.search.optuna import OptunaSearch
 
 from datransnet.data.manifest import Manifest
-from datransnet.errors import DATransNetError
-from datransnet.seeding import derive_seed
+from datransnet.errors import DATransNetError, TrainingError
 from pipeline.support.cluster import ray_session, report_failures, row_of
-from pipeline.support.console import Progress
-from pipeline.support.networks import check_models
-from pipeline.support.params import Choice, Interval, Params
+from pipeline.support.console import Progress, Row
+from pipeline.support.networks import check_models, cost
+from pipeline.support.params import Params, Tune
 from pipeline.support.paths import Study
-from pipeline.support.records import Run, digest_of, plan, training_source
+from pipeline.support.records import Record, Run, digest_of, now, plan, training_source
+from pipeline.support.search import (
+    Point,
+    decoded,
+    encode,
+    importances,
+    is_complete,
+    make_sampler,
+    open_study,
+    own_trials,
+    storage_of,
+    suggest,
+)
 from pipeline.support.stages import make_jobs, read_manifest, write_result
 from pipeline.support.tracking import Tracker
 from pipeline.support.training import Job, execute
 
-METRIC = "best_iou"
-
-MakeJob = Callable[[Mapping[str, Any]], Job]
-
-
-def encode(value: Any) -> Any:
-    """A choice as Optuna stores it: scalars as they are, lists as JSON."""
-    return json.dumps(value) if isinstance(value, list | dict) else value
+METRIC = "iou"
+"""What is maximised: the validation IoU of a trial's best epoch so far, mean over its seeds."""
+RETRIES = 3
+"""How often a trial is started again whose process or node died."""
+ACCOUNT_SECONDS = 10.0
+"""Between two entries of the time a sweep has taken."""
 
 
-def distribution(dimension: Choice | Interval) -> BaseDistribution:
-    """Optuna's distribution of a dimension of the space."""
-    if isinstance(dimension, Choice):
-        return CategoricalDistribution([encode(value) for value in dimension.choice])
-    if dimension.integer:
-        return IntDistribution(int(dimension.low), int(dimension.high), log=dimension.log)
-    return FloatDistribution(dimension.low, dimension.high, log=dimension.log)
+@dataclass(frozen=True)
+class Trial:
+    """A point of the space and the runs it stands for, one a seed."""
+
+    point: Point
+    jobs: list[Job]
+
+    @property
+    def key(self) -> str:
+        """Key of its first run."""
+        return self.jobs[0].run.key
+
+    def records(self) -> list[Record | None]:
+        """What is known of its runs."""
+        return [job.folder.read() for job in self.jobs]
+
+    @property
+    def status(self) -> str:
+        """That of the runs where all agree; else the first of failed, infeasible, running, interrupted, pruned."""
+        states = {record.status if record else "waiting" for record in self.records()}
+        if len(states) == 1:
+            return states.pop()
+        order = ("failed", "infeasible", "running", "interrupted", "pruned")
+        return next((state for state in order if state in states), "running")
+
+    def history(self) -> list[float]:
+        """Best validation IoU up to each epoch, mean over seeds; a seed that ended sooner keeps its last."""
+        seeds = [[epoch["best_iou"] for epoch in record.history] for record in self.records() if record]
+        longest = max(map(len, seeds), default=0)
+        return [fmean(seed[min(epoch, len(seed) - 1)] for seed in seeds if seed) for epoch in range(longest)]
+
+    def row(self) -> Row:
+        """Its line in the progress table."""
+        rows = [row_of(job, record) for job, record in zip(self.jobs, self.records(), strict=True)]
+        done, planned = sum(row.epoch for row in rows), sum(row.epochs for row in rows)
+        return Row(rows[0].name, self.status, done, planned, fmean(row.best_iou for row in rows))
 
 
-def run_of(params: Params, manifest: Manifest, point: Mapping[str, Any]) -> Run:
+MakeTrial = Callable[[Mapping[str, Any]], Trial]
+
+
+def run_of(params: Params, manifest: Manifest, point: Mapping[str, Any], replicate: int = 0) -> Run:
     """The run of a point of the space."""
     model = params.model.arguments()
     recipe: dict[str, Any] = {"epochs": params.tune.epochs}
     for key, value in point.items():
-        dimension = params.tune.space[key]
-        if isinstance(dimension, Choice):
-            value = {encode(choice): choice for choice in dimension.choice}[value]
         section, _, name = key.partition(".")
-        (model if section == "model" else recipe)[name] = value
-    return plan(params, manifest, model, replace(params.recipe, **recipe), replicate=0)
+        (model if section == "model" else recipe)[name] = decoded(params.tune.space[key], value)
+    return plan(params, manifest, model, replace(params.recipe, **recipe), replicate)
 
 
-class SeededByPosition(BaseSampler):
-    """TPE whose choice for the n-th trial depends on the seed, n, and the trials before, not on how often it restarted.
-
-    A trial that was cut off is failed and queued again, so n counts the trials that did not fail.
-    """
-
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
-        self._current: tuple[int, BaseSampler] = (-1, TPESampler())
-
-    def _sampler(self, study: optuna.Study, trial: FrozenTrial) -> BaseSampler:
-        if self._current[0] != trial.number:
-            earlier = [t for t in study.get_trials(deepcopy=False) if t.number < trial.number]
-            position = sum(t.state != TrialState.FAIL for t in earlier)
-            self._current = (trial.number, TPESampler(seed=derive_seed(self.seed, "trial", position)))
-        return self._current[1]
-
-    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """As TPE."""
-        return self._sampler(study, trial).infer_relative_search_space(study, trial)
-
-    def sample_relative(
-        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """As TPE."""
-        return self._sampler(study, trial).sample_relative(study, trial, search_space)
-
-    def sample_independent(
-        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        """As TPE."""
-        return self._sampler(study, trial).sample_independent(study, trial, param_name, param_distribution)
+def side_by_side(jobs: list[Job]) -> Iterator[float]:
+    """Train a trial's seeds epoch by epoch; yields the mean of their best validation IoU."""
+    runs = [execute(job) for job in jobs]
+    best = [0.0] * len(jobs)
+    try:
+        for epochs in zip_longest(*runs):
+            best = [epoch["best_iou"] if epoch else value for epoch, value in zip(epochs, best, strict=True)]
+            yield fmean(best)
+    finally:
+        for run in runs:
+            run.close()  # type: ignore[attr-defined]  # a generator
 
 
 class Searcher(OptunaSearch):
@@ -110,57 +128,113 @@ class Searcher(OptunaSearch):
         super().on_trial_complete(trial_id, None if error else result, error)
 
 
-class Listener(tune.Callback):
-    """Shows the trials' records while Ray works."""
+class Budget(tune.Stopper):
+    """Ends a sweep whose hours are spent; hours of earlier starts count."""
 
-    def __init__(self, progress: Progress, jobs: Mapping[str, Job], make_job: MakeJob) -> None:
-        self.progress, self.jobs, self.make_job = progress, dict(jobs), make_job
+    def __init__(self, found: optuna.Study, trials: Mapping[str, Trial], params: Params) -> None:
+        self.found, self.trials, self.params = found, trials, params
+        self.before = float(found.user_attrs.get("seconds", 0))
+        self.started = self.entered = time.monotonic()
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """No single trial is stopped by it."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Whether the hours are spent."""
+        plan, moment = self.params.tune, time.monotonic()
+        spent = self.before + moment - self.started
+        if moment - self.entered > ACCOUNT_SECONDS:
+            self.entered = moment
+            self.found.set_user_attr("seconds", spent)
+        if plan.wall_hours is not None and spent > 3600 * plan.wall_hours:
+            return True
+        return plan.gpu_hours is not None and self.gpu_seconds() > 3600 * plan.gpu_hours
+
+    def gpu_seconds(self) -> float:
+        """Seconds of GPUs that all epochs took; a fraction of a GPU counts as that."""
+        records = [record for trial in self.trials.values() for record in trial.records() if record]
+        return self.params.resources.gpus * sum(epoch["seconds"] for record in records for epoch in record.history)
+
+    def close(self) -> None:
+        """Enter the time."""
+        self.found.set_user_attr("seconds", self.before + time.monotonic() - self.started)
+
+
+class Listener(tune.Callback):
+    """Shows the trials while Ray works."""
+
+    def __init__(self, progress: Progress, trials: dict[str, Trial], make_trial: MakeTrial) -> None:
+        self.progress, self.trials, self.make_trial = progress, trials, make_trial
         self._last = 0.0
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Add a trial to the table."""
-        job = self.make_job(trial.config)
-        self.jobs[job.run.key] = job
+        found = self.make_trial(trial.config)
+        self.trials[found.key] = found
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Refresh the table, at most once a second."""
         if time.monotonic() - self._last > 1:
             self._last = time.monotonic()
-            self.progress.update([row_of(job, job.folder.read()) for job in self.jobs.values()])
+            self.progress.update([trial.row() for trial in self.trials.values()])
 
 
-def restore(study: optuna.Study, params: Params, jobs: dict[str, Job], make_job: MakeJob) -> int:
-    """Read an earlier start's trials into ``jobs`` and queue those that did not end; returns how many are to run."""
-    queue = [] if study.trials else [{k: encode(v) for k, v in point.items()} for point in params.tune.points]
-    for trial in study.get_trials(states=(TrialState.RUNNING,)):
-        study.tell(trial.number, state=TrialState.FAIL)
-    waiting = [trial.system_attrs["fixed_params"] for trial in study.get_trials(states=(TrialState.WAITING,))]
+def restore(study: optuna.Study, params: Params, trials: dict[str, Trial], make_trial: MakeTrial) -> int:
+    """Read an earlier start's trials into ``trials`` and queue those that did not end; returns how many are to run."""
+    space = params.tune.space
+    queue = [] if own_trials(study) else [{k: encode(v) for k, v in point.items()} for point in params.tune.points]
+    for cut in own_trials(study, TrialState.RUNNING):
+        study.tell(cut.number, state=TrialState.FAIL)
+    waiting = [trial.system_attrs["fixed_params"] for trial in own_trials(study, TrialState.WAITING)]
     ended = 0
-    for trial in study.get_trials(deepcopy=False):
-        if len(trial.params) == len(params.tune.space):
-            job = make_job(trial.params)
-            record = job.folder.read()
-            if trial.state == TrialState.COMPLETE and record and record.status in ("done", "pruned"):
-                jobs[job.run.key] = job
-                ended += 1  # not len(jobs): the sampler may suggest a point twice
-            elif trial.params not in (*queue, *waiting):
-                queue.append(dict(trial.params))
+    for known in own_trials(study):
+        if known.params and is_complete(space, known.params):
+            trial = make_trial(known.params)
+            if known.state == TrialState.COMPLETE and trial.status in ("done", "pruned", "infeasible"):
+                trials[trial.key] = trial
+                ended += 1  # not len(trials): the sampler may suggest a point twice
+            elif known.params not in (*queue, *waiting):
+                queue.append(dict(known.params))
     for point in queue:
-        if point not in waiting and make_job(point).run.key not in jobs:
+        if point not in waiting and not (is_complete(space, point) and make_trial(point).key in trials):
             study.enqueue_trial(point)
     return params.tune.trials - ended
 
 
-def replay(scheduler: AsyncHyperBandScheduler, jobs: Mapping[str, Job]) -> None:
-    """Let ASHA hear every epoch of the trials that ended before; of a trial it only reads the id."""
-    nobody: Any = None
-    for key, job in jobs.items():
-        trial: Any = SimpleNamespace(trial_id=key)
+def make_scheduler(plan: Tune) -> TrialScheduler:
+    """Who stops poor trials early."""
+    if plan.scheduler == "asha":
+        return AsyncHyperBandScheduler(
+            metric=METRIC,
+            mode="max",
+            max_t=plan.epochs + 1,  # a trial's last epoch ends it by itself
+            grace_period=plan.grace,
+            reduction_factor=plan.reduction,
+        )
+    if plan.scheduler == "median":
+        return MedianStoppingRule(
+            time_attr="training_iteration", metric=METRIC, mode="max", grace_period=plan.grace, min_samples_required=3
+        )
+    return FIFOScheduler()  # type: ignore[no-untyped-call]
+
+
+class _Earlier:
+    """A trial of an earlier start, of which a scheduler reads only the id."""
+
+    def __init__(self, key: str) -> None:
+        self.trial_id = key
+
+
+def replay(scheduler: TrialScheduler, trials: Mapping[str, Trial]) -> None:
+    """Let a scheduler hear every epoch of the trials that ended before."""
+    nobody: Any = SimpleNamespace(get_live_trials=list)
+    hear = scheduler.on_trial_complete if isinstance(scheduler, MedianStoppingRule) else scheduler.on_trial_result
+    for key, found in trials.items():
+        trial: Any = _Earlier(key)
         scheduler.on_trial_add(nobody, trial)
-        record = job.folder.read()
-        for metrics in record.history if record else []:
-            result = {"training_iteration": metrics["epoch"], METRIC: metrics["best_iou"]}
-            scheduler.on_trial_result(nobody, trial, result)
+        for epoch, value in enumerate(found.history(), 1):
+            hear(nobody, trial, {"training_iteration": epoch, METRIC: value})
         scheduler.on_trial_remove(nobody, trial)
 
 
@@ -168,89 +242,95 @@ def main(study: Study) -> None:
     """Run the stage."""
     params, manifest = study.params, read_manifest(study)
     check_models(params)
-    sweep = params.digestible | {"train": None, "ablate": None, "evaluate": None, "resources": None, "study": None}
-    sweep["tune"] = {key: value for key, value in sweep["tune"].items() if key not in ("trials", "concurrent")}
-    sweep["recipe"] |= {"epochs": params.tune.epochs}
-    identity = digest_of([sweep, manifest.digest, training_source(params.model.name)])
+    identity = identity_of(params, manifest)
     tracker = Tracker.of(study, manifest.digest)
     parent = tracker.open_stage("tune", identity, params.digestible)
-    jobs: dict[str, Job] = {}
+    trials: dict[str, Trial] = {}
 
-    def make_job(point: Mapping[str, Any]) -> Job:
-        run = run_of(params, manifest, point)
-        return make_jobs(study, "tune", tracker, parent, [(f"trial-{run.key[:6]}", run)])[0]
+    def make_trial(point: Mapping[str, Any]) -> Trial:
+        runs = [run_of(params, manifest, point, replicate) for replicate in range(params.tune.seeds)]
+        name = f"trial-{runs[0].key[:6]}"
+        return Trial(dict(point), make_jobs(study, "tune", tracker, parent, [(name, run) for run in runs]))
 
     failed = True
     try:
-        found = _open(study, identity)
-        _search(study, found, identity, jobs, make_job)
-        _hand_on(study, found, jobs, make_job)
+        found = open_study(study, f"{params.study}-{identity}")
+        _search(study, found, identity, trials, make_trial)
+        _hand_on(study, found, trials, make_trial)
         failed = False
     finally:
-        for job in jobs.values():
-            if (record := job.folder.settle("interrupted")) is not None:
-                job.send(record)
+        _settle(trials, "interrupted")
         tracker.close_stage(parent, failed)
 
 
-def _open(study: Study, identity: str) -> optuna.Study:
-    """Optuna's study of this sweep, made or found again."""
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    study.runs.mkdir(parents=True, exist_ok=True)
-    return optuna.create_study(
-        storage=_storage(study),
-        study_name=f"{study.params.study}-{identity}",
-        direction="maximize",
-        sampler=SeededByPosition(derive_seed(study.params.seed, "search")),
-        load_if_exists=True,
-    )
+def identity_of(params: Params, manifest: Manifest) -> str:
+    """What makes two sweeps one: all but how many trials, how many at once, how long, and where."""
+    sweep = params.digestible | dict.fromkeys(("train", "ablate", "evaluate", "resources", "cluster", "study"))
+    limits = ("trials", "concurrent", "wall_hours", "gpu_hours")
+    sweep["tune"] = {key: value for key, value in sweep["tune"].items() if key not in limits}
+    sweep["recipe"] |= {"epochs": params.tune.epochs}
+    return digest_of([sweep, manifest.digest, training_source(params.model.name)])
 
 
-def _storage(study: Study) -> optuna.storages.RDBStorage:
-    return optuna.storages.RDBStorage(f"sqlite:///{study.runs / 'search.db'}")
+def _settle(trials: Mapping[str, Trial], status: Any) -> None:
+    """Give runs that no process holds any more their final status."""
+    for trial in trials.values():
+        for job in trial.jobs:
+            if (record := job.folder.settle(status)) is not None:
+                job.send(record)
 
 
-def _search(study: Study, found: optuna.Study, identity: str, jobs: dict[str, Job], make_job: MakeJob) -> None:
+def _search(study: Study, found: optuna.Study, identity: str, trials: dict[str, Trial], make_trial: MakeTrial) -> None:
     """Run what is left of the sweep."""
     params = study.params
-    remaining = restore(found, params, jobs, make_job)
-    with Progress("tune", params.tune.trials) as progress:
-        if remaining > 0:
-            scheduler = AsyncHyperBandScheduler(
-                metric=METRIC,
-                mode="max",
-                max_t=params.tune.epochs + 1,  # a trial's last epoch ends it by itself
-                grace_period=params.tune.grace,
-                reduction_factor=params.tune.reduction,
-            )
-            replay(scheduler, jobs)
+    remaining = restore(found, params, trials, make_trial)
+    with Progress("tune", params.tune.trials) as progress, closing(Budget(found, trials, params)) as budget:
+        if remaining > 0 and not budget.stop_all():
+            scheduler = make_scheduler(params.tune)
+            replay(scheduler, trials)
+            names, several = list[str](params.tune.objectives), len(params.tune.objectives) > 1
+            modes = ["max" if name == METRIC else "min" for name in names]
             searcher = Searcher(
-                space={key: distribution(dimension) for key, dimension in params.tune.space.items()},
-                metric=METRIC,
-                mode="max",
-                sampler=SeededByPosition(derive_seed(params.seed, "search")),
+                space=partial(suggest, params.tune.space),
+                metric=names if several else METRIC,
+                mode=modes if several else "max",
+                sampler=make_sampler(params),
                 study_name=found.study_name,
-                storage=_storage(study),
+                storage=storage_of(study),
             )
-
-            def trial(config: dict[str, Any]) -> None:
-                for metrics in execute(make_job(config)):
-                    tune.report({METRIC: metrics["best_iou"]})
-
-            with ray_session(params.resources):
-                _tuner(study, identity, trial, searcher, scheduler, remaining, Listener(progress, jobs, make_job)).fit()
-        ended = {job.run.key: job for job in map(make_job, _points(found, params))}
-        for job in ended.values():
-            if (record := job.folder.settle("pruned")) is not None:
-                job.send(record)
-        jobs |= ended
-        progress.finish([row_of(job, job.folder.read()) for job in jobs.values()])
+            trial = _trainable(make_trial, params)
+            listener = Listener(progress, trials, make_trial)
+            with ray_session(params):
+                _tuner(study, identity, trial, searcher, scheduler, remaining, [listener], budget).fit()
+        ended = {trial.key: trial for trial in map(make_trial, _points(found, params))}
+        _settle(ended, "pruned")
+        trials |= ended
+        progress.finish([trial.row() for trial in trials.values()])
 
 
-def _points(found: optuna.Study, params: Params) -> list[dict[str, Any]]:
+def _trainable(make_trial: MakeTrial, params: Params) -> Callable[[dict[str, Any]], None]:
+    """What a worker does with a point."""
+    began = now()
+
+    def trial(config: dict[str, Any]) -> None:
+        found = make_trial(config)
+        for record in found.records():
+            if record and record.status == "failed" and record.finished >= began:
+                raise DATransNetError(record.reason)  # once is enough: Ray starts again what died, not what failed
+        costs = cost(found.jobs[0].run) if len(params.tune.objectives) > 1 else {}
+        try:
+            for value in side_by_side(found.jobs):
+                tune.report({METRIC: value, **costs})
+        except TrainingError:  # the search learns that this point is no good
+            tune.report({METRIC: 0.0, **costs})
+
+    return trial
+
+
+def _points(found: optuna.Study, params: Params) -> list[Point]:
     """Points of all trials that were asked for, in order."""
-    trials = found.get_trials(states=(TrialState.COMPLETE, TrialState.FAIL))
-    return [trial.params for trial in trials if len(trial.params) == len(params.tune.space)]
+    trials = own_trials(found, TrialState.COMPLETE, TrialState.FAIL)
+    return [trial.params for trial in trials if trial.params and is_complete(params.tune.space, trial.params)]
 
 
 def _tuner(
@@ -258,15 +338,17 @@ def _tuner(
     identity: str,
     trial: Any,
     searcher: Searcher,
-    scheduler: AsyncHyperBandScheduler,
+    scheduler: TrialScheduler,
     remaining: int,
-    listener: Listener,
+    listeners: list[tune.Callback],
+    budget: Budget,
 ) -> tune.Tuner:
     """Ray's Tuner; what it stores serves nobody later, so it starts empty each time."""
     params = study.params
     storage = study.runs / ".ray"
     shutil.rmtree(storage / identity, ignore_errors=True)
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    limited = params.tune.wall_hours is not None or params.tune.gpu_hours is not None
     return tune.Tuner(
         tune.with_resources(trial, {"cpu": params.resources.cpus, "gpu": params.resources.gpus}),
         tune_config=tune.TuneConfig(
@@ -276,37 +358,58 @@ def _tuner(
             max_concurrent_trials=params.tune.concurrent,
             reuse_actors=True,
         ),
-        run_config=tune.RunConfig(name=identity, storage_path=str(storage), callbacks=[listener], verbose=0),
+        run_config=tune.RunConfig(
+            name=identity,
+            storage_path=str(storage),
+            callbacks=listeners,
+            verbose=0,
+            stop=budget if limited else None,
+            failure_config=tune.FailureConfig(max_failures=RETRIES),
+        ),
     )
 
 
-def _hand_on(study: Study, found: optuna.Study, jobs: Mapping[str, Job], make_job: MakeJob) -> None:
-    """Write ``results/tune.json``: all trials and the winner.
+def _hand_on(study: Study, found: optuna.Study, trials: Mapping[str, Trial], make_trial: MakeTrial) -> None:
+    """Write ``results/tune.json``: all trials, the winner, the Pareto front, and what mattered.
 
     Raises:
         DATransNetError: if a trial failed, after all others ended.
     """
-    report_failures("tune", list(jobs.values()))
-    rows: list[dict[str, Any]] = []
-    for point in _points(found, study.params):
-        job = make_job(point)
-        record = job.folder.read()
-        if record is not None and all(row["key"] != job.run.key for row in rows):
-            rows.append(
-                {
-                    "number": len(rows),
-                    "key": job.run.key,
-                    "status": record.status,
-                    "epochs": len(record.history),
-                    "best_iou": record.best_iou,
-                    "point": point,
-                    "history": [epoch["best_iou"] for epoch in record.history],
-                }
-            )
+    params = study.params
+    report_failures("tune", [job for trial in trials.values() if trial.status != "infeasible" for job in trial.jobs])
+    once = {trial.key: trial for trial in map(make_trial, _points(found, params))}
+    rows = [_row(number, trial, params) for number, trial in enumerate(once.values())]
     complete = [row for row in rows if row["status"] == "done"]
     if not complete:
-        raise DATransNetError("tune: no trial ran to its end. Raise tune.trials or tune.grace.")
+        raise DATransNetError("tune: no trial ran to its end. Raise tune.trials, tune.grace or the hours.")
     best = max(complete, key=lambda row: row["best_iou"])
-    run = run_of(study.params, read_manifest(study), best["point"])
+    run = once[best["key"]].jobs[0].run
     chosen = {"key": run.key, "val_iou": best["best_iou"], "model": run.model, "recipe": asdict(run.recipe)}
-    write_result(study.results / "tune.json", {"best": chosen, "trials": rows})
+    result = {"best": chosen, "trials": rows, "objectives": list(params.tune.objectives)}
+    result["importances"] = importances(found, len(params.tune.objectives))
+    result["pareto"] = [row["number"] for row in complete if not any(_dominates(other, row) for other in complete)]
+    write_result(study.results / "tune.json", result)
+
+
+def _row(number: int, trial: Trial, params: Params) -> dict[str, Any]:
+    """A trial as the report needs it."""
+    history, records = trial.history(), [record for record in trial.records() if record]
+    costs = cost(trial.jobs[0].run) if len(params.tune.objectives) > 1 else {}
+    return {
+        "number": number,
+        "key": trial.key,
+        "keys": [job.run.key for job in trial.jobs],
+        "status": trial.status,
+        "reason": next((record.reason for record in records if record.reason), ""),
+        "epochs": sum(len(record.history) for record in records),
+        "best_iou": history[-1] if history and trial.status != "infeasible" else 0.0,
+        "costs": {name: costs[name] for name in params.tune.objectives[1:]},
+        "point": trial.point,
+        "history": history,
+    }
+
+
+def _dominates(other: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
+    """Whether one trial is nowhere worse than another and somewhere better."""
+    first, second = ([trial["best_iou"], *(-value for value in trial["costs"].values())] for trial in (other, row))
+    return first != second and all(a >= b for a, b in zip(first, second, strict=True))

@@ -1,4 +1,4 @@
-"""Ray: started and stopped by the stage that needs it, or a cluster's if ``RAY_ADDRESS`` says so."""
+"""Ray: started and stopped by the stage that needs it, or a cluster's by ``RAY_ADDRESS`` or ``cluster.address``."""
 
 import logging
 import os
@@ -7,21 +7,23 @@ from contextlib import contextmanager
 
 from datransnet.errors import DATransNetError, ParameterError
 from pipeline.support.console import Progress, Row
-from pipeline.support.params import Resources
+from pipeline.support.params import Params, Resources
 from pipeline.support.records import Record
+from pipeline.support.source import ROOT
 from pipeline.support.training import Job, execute
 
 POLL_SECONDS = 1.0
 
 
 @contextmanager
-def ray_session(resources: Resources) -> Iterator[None]:
-    """Ray for the block's duration.
+def ray_session(params: Params) -> Iterator[None]:
+    """Ray for the block's duration. To a cluster the code travels; data and runs lie on storage that all nodes share.
 
     Raises:
         ParameterError: if no node has what one training asks for.
     """
-    address = os.environ.get("RAY_ADDRESS")
+    resources = params.resources
+    address = os.environ.get("RAY_ADDRESS") or params.cluster.address
     if not address:
         os.environ["RAY_AUTH_MODE"] = "disabled"  # nothing listens beyond this machine; Ray would write a token to HOME
     import ray
@@ -29,6 +31,7 @@ def ray_session(resources: Resources) -> Iterator[None]:
     ray.init(
         address=address or "local",
         include_dashboard=None if address else False,
+        runtime_env={"py_modules": [str(ROOT / name) for name in ("datransnet", "pipeline")]} if address else None,
         log_to_driver=False,
         logging_level=logging.ERROR,
         configure_logging=True,
@@ -53,7 +56,7 @@ def row_of(job: Job, record: Record | None) -> Row:
     return Row(job.name, record.status, len(record.history), job.run.recipe.epochs, record.best_iou)
 
 
-def run_jobs(stage: str, jobs: Sequence[Job], resources: Resources) -> list[Record]:
+def run_jobs(stage: str, jobs: Sequence[Job], params: Params) -> list[Record]:
     """Train every run that is not done yet, in parallel, and return all records.
 
     A failed run does not stop the others.
@@ -66,8 +69,8 @@ def run_jobs(stage: str, jobs: Sequence[Job], resources: Resources) -> list[Reco
     with Progress(stage, len(jobs)) as progress:
         try:
             if missing:
-                with ray_session(resources):
-                    reasons = _train(missing, jobs, resources, progress)
+                with ray_session(params):
+                    reasons = _train(missing, jobs, params.resources, progress)
         finally:
             for job in jobs:
                 if (record := job.folder.settle("interrupted")) is not None:
@@ -90,7 +93,8 @@ def report_failures(stage: str, jobs: Sequence[Job], reasons: Mapping[str, str] 
         if record is None or record.status not in ("done", "pruned"):
             known = (record.reason or record.status) if record else "never started"
             reason = (reasons or {}).get(job.run.key, known)
-            failed.append(f"  {job.name} (runs/{job.run.key}): {reason}")
+            trace = f"; see {job.folder.log}" if job.folder.log.exists() else ""
+            failed.append(f"  {job.name} (runs/{job.run.key}): {reason}{trace}")
     if failed:
         raise DATransNetError(
             f"{stage}: {len(failed)} of {len(jobs)} runs failed; the others are kept. Run the stage again to retry.\n"

@@ -117,6 +117,83 @@ def search_figure(trials: Sequence[Mapping[str, Any]]) -> Figure:
     return figure
 
 
+def _scale(values: Sequence[Any]) -> tuple[list[float], list[tuple[float, str]], bool]:
+    """A dimension's values as numbers, its labelled places, and whether its axis is logarithmic.
+
+    Numbers that span more than a factor of ten are drawn logarithmically; everything else that is no number by kind.
+    """
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        numbers = [float(value) for value in values]
+        low, high = min(numbers), max(numbers)
+        return numbers, [(low, f"{low:.2g}"), (high, f"{high:.2g}")], low > 0 and high > 10 * low
+    kinds = sorted({str(value) for value in values})
+    return [float(kinds.index(str(value))) for value in values], [(i, kind) for i, kind in enumerate(kinds)], False
+
+
+def _dimensions(trials: Sequence[Mapping[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(key for trial in trials for key in trial["point"]))
+
+
+def slices_figure(trials: Sequence[Mapping[str, Any]], importances: Mapping[str, float]) -> Figure:
+    """Validation IoU over each dimension of the space, a dot a trial, later ones darker; importance in the title."""
+    names = _dimensions(trials)
+    figure, axes = plt.subplots(1, len(names), figsize=(2.3 * len(names), 2.5), sharey=True, squeeze=False)
+    for axis, name in zip(axes[0], names, strict=True):
+        shown = [trial for trial in trials if name in trial["point"]]
+        places, labels, logarithmic = _scale([trial["point"][name] for trial in shown])
+        order = [trial["number"] for trial in shown]
+        axis.scatter(places, [t["best_iou"] for t in shown], c=order, cmap="Blues", vmin=-len(trials) / 2, s=18)
+        title = name.partition(".")[2] + (f" ({importances[name]:.0%})" if name in importances else "")
+        axis.set_title(title, fontsize=8)
+        if logarithmic:
+            axis.set_xscale("log")
+        elif isinstance(shown[0]["point"][name], str | bool):
+            axis.set(xticks=[place for place, _ in labels], xlim=(-0.5, len(labels) - 0.5))
+            axis.set_xticklabels([label for _, label in labels], fontsize=6, rotation=15)
+    axes[0][0].set_ylabel("validation IoU")
+    return figure
+
+
+def parallel_figure(trials: Sequence[Mapping[str, Any]]) -> Figure:
+    """Every trial as a line through its values and its validation IoU; good ones dark."""
+    names = _dimensions(trials)
+    figure, axis = plt.subplots(figsize=(1.5 * len(names) + 2, 3))
+    columns: list[dict[int, float]] = []
+    for place, name in enumerate(names):
+        shown = [trial for trial in trials if name in trial["point"]]
+        values, labels, logarithmic = _scale([trial["point"][name] for trial in shown])
+        warp = np.log if logarithmic else np.asarray
+        ends = warp([min(values), max(values)])
+        reach = (ends[1] - ends[0]) or 1.0
+        columns.append({t["number"]: (warp(v) - ends[0]) / reach for t, v in zip(shown, values, strict=True)})
+        for value, label in labels:
+            axis.text(place + 0.03, float((warp(value) - ends[0]) / reach), label[:18], fontsize=6, va="center")
+    iou = [trial["best_iou"] for trial in trials]
+    low, high = min(iou), max(iou)
+    columns.append({trial["number"]: (trial["best_iou"] - low) / ((high - low) or 1.0) for trial in trials})
+    for trial in sorted(trials, key=lambda trial: trial["best_iou"]):
+        line = [column.get(trial["number"], np.nan) for column in columns]
+        shade = plt.get_cmap("viridis_r")(columns[-1][trial["number"]])
+        axis.plot(range(len(line)), line, color=shade, linewidth=1.2, marker=".", markersize=4)
+    for value in (low, high):
+        axis.text(len(names) + 0.03, (value - low) / ((high - low) or 1.0), f"{value:.3f}", fontsize=6, va="center")
+    axis.set(yticks=[], xticks=range(len(names) + 1), xlim=(-0.1, len(names) + 0.4))
+    axis.set_xticklabels([*(name.partition(".")[2] for name in names), "validation IoU"], fontsize=8)
+    return figure
+
+
+def pareto_figure(trials: Sequence[Mapping[str, Any]], front: Sequence[int], objectives: Sequence[str]) -> Figure:
+    """Validation IoU over each cost; filled dots are trials that no other beats in everything."""
+    figure, axes = plt.subplots(1, len(objectives) - 1, figsize=(4 * len(objectives) - 4, 3), squeeze=False)
+    complete = [trial for trial in trials if trial["status"] == "done"]
+    for axis, name in zip(axes[0], objectives[1:], strict=True):
+        for trial in complete:
+            face = COLOURS[0] if trial["number"] in front else "none"
+            axis.plot(trial["costs"][name], trial["best_iou"], "o", color=COLOURS[0], markerfacecolor=face)
+        axis.set(xlabel=name, ylabel="validation IoU", xscale="log")
+    return figure
+
+
 def training_figure(runs: Sequence[Mapping[str, Any]]) -> Figure:
     """Loss and validation IoU of the trained runs over epochs."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3))

@@ -46,7 +46,7 @@ def clean(study: Study) -> None:
     removed = 0
     for key, record in all_records(study.runs):
         folder = RunFolder(study.runs, key)
-        if record.status in ("failed", "interrupted") and not folder.is_held():
+        if record.status in ("infeasible", "failed", "interrupted") and not folder.is_held():
             shutil.rmtree(folder.path)
             removed += 1
     say(f"{removed} unfinished runs removed from {study.runs}.")

@@ -1,13 +1,15 @@
-"""Whether the networks and recipes that the parameters name can be built."""
+"""Whether the networks and recipes that the parameters name can be built, and what a network costs."""
 
 from typing import Any
 
 import torch
 from pydantic import ValidationError
+from torch.utils.flop_counter import FlopCounterMode
 
 from datransnet.errors import ParameterError
 from datransnet.models import create_model
 from pipeline.support.params import Choice, Params
+from pipeline.support.records import Run
 
 
 def check_models(params: Params) -> None:
@@ -41,3 +43,12 @@ def check_models(params: Params) -> None:
                 problems.append(f"  tune.space.{key} = {value}: {error.errors()[0]['msg']}")
     if problems:
         raise ParameterError("params.yaml has values that no training accepts:\n" + "\n".join(problems))
+
+
+def cost(run: Run) -> dict[str, int]:
+    """``parameters`` of a run's network, and ``operations`` on one image of its recipe's size, 2 a multiply-add."""
+    model = create_model(**run.model).eval()
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        model(torch.zeros(1, 1, run.recipe.size, run.recipe.size))
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return {"parameters": parameters, "operations": counter.get_total_flops()}

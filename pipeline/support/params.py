@@ -92,14 +92,16 @@ class Model(Strict):
 
 
 class Choice(Strict):
-    """One of some values."""
+    """One of some values; searched only where other choices have the values that ``when`` gives them."""
 
     choice: list[JsonValue] = Field(min_length=1)
+    when: dict[str, JsonValue] = {}
 
 
 class Interval(Strict):
-    """A number between two bounds, on a logarithmic scale if ``log``; whole if ``integer``."""
+    """A number between two bounds, on a logarithmic scale if ``log``; whole if ``integer``; ``when`` as in `Choice`."""
 
+    when: dict[str, JsonValue] = {}
     low: float
     high: float
     log: bool = False
@@ -116,14 +118,25 @@ class Tune(Strict):
     """The search: its space, budget and early stopping.
 
     ``space`` maps ``recipe.<field>`` or ``model.<argument>`` to a `Choice` or `Interval`. ASHA looks at ``grace``
-    epochs first, then at ``reduction`` times as many, and keeps the best 1/``reduction`` each time.
+    epochs first, then at ``reduction`` times as many, and keeps the best 1/``reduction`` each time; the median rule
+    stops a trial whose best is below the median of the others' means, from ``grace`` on. A trial trains ``seeds``
+    networks side by side and is judged by their mean. Of several ``objectives`` the winner is the best by the first,
+    and the Pareto front is reported. ``wall_hours`` and ``gpu_hours`` end a sweep before its ``trials`` do, restarts
+    included. ``warm_start`` names an earlier study whose trials the sampler may learn from.
     """
 
     trials: int = Field(ge=1, le=100_000)
     epochs: int = Field(ge=1, le=10_000)
+    sampler: Literal["tpe", "gp", "nsga2", "random", "qmc"] = "tpe"
+    scheduler: Literal["asha", "median", "none"] = "asha"
     grace: int = Field(1, ge=1)
     reduction: float = Field(3, gt=1)
     concurrent: int = Field(1, ge=1)
+    seeds: int = Field(1, ge=1, le=100)
+    objectives: list[Literal["iou", "parameters", "operations"]] = ["iou"]
+    wall_hours: float | None = Field(None, gt=0)
+    gpu_hours: float | None = Field(None, gt=0)
+    warm_start: str | None = None
     space: dict[str, Choice | Interval]
     points: list[dict[str, JsonValue]] = []
 
@@ -138,6 +151,27 @@ class Tune(Strict):
                 raise ValueError(f"{key!r} cannot be searched. {did_you_mean(key, [*known, 'model.<argument>'])}")
         if any(set(point) - set(self.space) for point in self.points):
             raise ValueError("points may only name keys of space")
+        return self
+
+    @model_validator(mode="after")
+    def _conditions(self) -> "Tune":
+        earlier: dict[str, Choice | Interval] = {}
+        for key, dimension in self.space.items():
+            for name, value in dimension.when.items():
+                other = earlier.get(name)
+                if not isinstance(other, Choice) or value not in other.choice:
+                    raise ValueError(
+                        f"space.{key}.when: {name} = {json.dumps(value)} must be a value of a choice that stands before"
+                    )
+            earlier[key] = dimension
+        return self
+
+    @model_validator(mode="after")
+    def _together(self) -> "Tune":
+        if self.objectives[:1] != ["iou"] or len(set(self.objectives)) != len(self.objectives):
+            raise ValueError("objectives must begin with iou and name each once")
+        if len(self.objectives) > 1 and self.scheduler != "none":
+            raise ValueError("with several objectives no trial can be stopped early: set scheduler: none")
         return self
 
 
@@ -187,6 +221,25 @@ class Resources(Strict):
         return "cuda" if self.gpus else "cpu"
 
 
+class Cluster(Strict):
+    """Where a sweep runs and what it remembers, if not on this machine; results do not depend on it.
+
+    ``address`` is that of a running Ray (``RAY_ADDRESS`` has precedence). ``storage`` is the database of the search's
+    study as SQLAlchemy names it, such as ``postgresql+psycopg2://user@host/optuna``; its password comes from PGPASSWORD
+    or a pass file, never from here.
+    """
+
+    address: str | None = None
+    storage: str | None = None
+
+    @field_validator("storage")
+    @classmethod
+    def _without_password(cls, value: str | None) -> str | None:
+        if value is not None and ":" in value.partition("://")[2].rpartition("@")[0]:
+            raise ValueError("leave the password out: set PGPASSWORD, or write a pass file")
+        return value
+
+
 class Params(Strict):
     """Everything a study depends on besides code and data."""
 
@@ -197,6 +250,7 @@ class Params(Strict):
     model: Model
     recipe: Recipe
     resources: Resources = Resources()
+    cluster: Cluster = Cluster()
     tune: Tune
     train: Train
     ablate: Ablate

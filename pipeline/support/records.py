@@ -28,7 +28,7 @@ from pipeline.support.params import Params
 from pipeline.support.source import ROOT, TRAINING, source_digest
 
 SCHEMA = 1
-Status = Literal["running", "done", "pruned", "failed", "interrupted"]
+Status = Literal["running", "done", "pruned", "infeasible", "failed", "interrupted"]
 
 
 def digest_of(content: object) -> str:
@@ -75,7 +75,8 @@ class Record:
 
     Attributes:
         run: what it is.
-        status: running, done, pruned (stopped early by the search), failed, or interrupted.
+        status: running, done, pruned (stopped early by the search), infeasible (it diverged, or memory did not
+            suffice), failed, or interrupted.
         history: metrics of each epoch.
         reason: why it failed, in one line.
         started: when it first began, UTC.
@@ -168,6 +169,7 @@ class RunFolder:
         self.record_file = self.path / "record.json"
         self.checkpoint = self.path / "checkpoint.pt"
         self.weights = self.path / "weights.safetensors"
+        self.log = self.path / "error.log"
 
     def read(self) -> Record | None:
         """The record, or None where the run never began."""

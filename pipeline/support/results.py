@@ -137,7 +137,7 @@ def search_table(tuned: Mapping[str, Any], top: int = 10) -> Table:
     rows = [
         {
             "trial": str(trial["number"]),
-            "state": trial["status"],
+            "state": trial["status"] + (f" ({trial['reason']})" if trial["reason"] else ""),
             "epochs": str(trial["epochs"]),
             "validation IoU (%)": f"{100 * trial['best_iou']:.2f}",
         }

@@ -24,6 +24,7 @@ MLFLOW_STATUS = {
     "running": "RUNNING",
     "done": "FINISHED",
     "pruned": "FINISHED",
+    "infeasible": "FAILED",
     "failed": "FAILED",
     "interrupted": "KILLED",
 }

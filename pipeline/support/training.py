@@ -1,15 +1,16 @@
 """One run, from its plan to its record: a generator over `datransnet.engine.fit` that any listener can drive."""
 
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 
-from datransnet.atomic import atomic_path, remove_partials
+from datransnet.atomic import atomic_path, remove_partials, write_text
 from datransnet.data.dataset import Images, load_part
 from datransnet.engine.fit import Epoch, finished, fit
-from datransnet.errors import DATransNetError
+from datransnet.errors import DATransNetError, TrainingError
 from datransnet.models import Network, create_model
 from datransnet.seeding import derive_seed
 from pipeline.support.params import Resources
@@ -76,7 +77,8 @@ def _parts(job: Job) -> tuple[Images, Images]:
 def execute(job: Job) -> Iterator[Epoch]:
     """Train a run, or go on where it was left; a finished one yields its recorded epochs at once.
 
-    Whatever ends it, its record says how: done; pruned, when the listener stops listening; failed, with the reason.
+    Whatever ends it, its record says how: done; pruned, when the listener stops listening; infeasible, when it diverges
+    or memory does not suffice; failed, with the reason, and the traceback in ``error.log``.
 
     Raises:
         DATransNetError: as training does.
@@ -93,6 +95,8 @@ def execute(job: Job) -> Iterator[Epoch]:
             job.send(record)
             yield from record.history
             return
+        if record and record.status == "infeasible" and job.stage == "tune":
+            raise TrainingError(record.reason)  # known; training alone tries again, a search has other points
         started = record.started if record else now()
         record = Record(job.run, started=started, git=git_revision(), environment=environment())
         folder.write(record)
@@ -124,9 +128,19 @@ def execute(job: Job) -> Iterator[Epoch]:
             record = replace(record, status="pruned", finished=now())
             folder.write(record)
             raise
+        except (TrainingError, torch.OutOfMemoryError) as error:
+            reason = str(error).split("\n")[0]
+            if isinstance(error, torch.OutOfMemoryError):
+                reason = (
+                    f"GPU memory does not suffice; try fewer trainings on a GPU, or a smaller batch_size ({reason})"
+                )
+            record = replace(record, status="infeasible", reason=reason, finished=now())
+            folder.write(record)
+            raise TrainingError(reason) from error
         except Exception as error:
             reason = str(error) if isinstance(error, DATransNetError) else f"{error.__class__.__name__}: {error}"
             record = replace(record, status="failed", reason=reason.split("\n")[0], finished=now())
+            write_text(folder.log, traceback.format_exc())
             folder.write(record)
             raise
         except BaseException:

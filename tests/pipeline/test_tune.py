@@ -1,14 +1,16 @@
 """What lets a search go on: the seeded sampler, the queue, and ASHA's memory."""
 
+from types import SimpleNamespace
+
 import optuna
 import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
-from ray.tune.schedulers import AsyncHyperBandScheduler
 
 from pipeline.support.params import Choice, Interval, parse_params
 from pipeline.support.records import Record, RunFolder
-from pipeline.tune import SeededByPosition, distribution, encode, replay, restore, run_of
+from pipeline.support.search import SeededByPosition, distribution, encode
+from pipeline.tune import Trial, make_scheduler, replay, restore, run_of
 from tests.pipeline.conftest import tiny_params
 
 SPACE = {"recipe.lr": FloatDistribution(1e-4, 1e-2, log=True), "recipe.weight_decay": FloatDistribution(0.0, 0.1)}
@@ -47,8 +49,8 @@ def test_a_search_that_was_cut_off_draws_what_it_would_have_drawn(killed_at):
     assert complete(study) == complete(whole)
 
 
-class Jobs:
-    """Jobs over records in a folder."""
+class Trials:
+    """Trials over records in a folder."""
 
     def __init__(self, params, manifest, runs):
         self.params, self.manifest, self.runs = params, manifest, runs
@@ -61,72 +63,76 @@ class Jobs:
 
         job = Job()
         job.run, job.folder = run, RunFolder(self.runs, run.key)
-        return job
+        return Trial(dict(point), [job])
+
+
+def write(trial, **content):
+    (job,) = trial.jobs
+    job.folder.write(Record(job.run, **content))
 
 
 @pytest.fixture
-def make_job(scenes, tmp_path):
+def make_trial(scenes, tmp_path):
     from datransnet.data.manifest import Manifest
 
-    return Jobs(parse_params(tiny_params(), "tiny"), Manifest.read(scenes / "manifest.json"), tmp_path)
+    return Trials(parse_params(tiny_params(), "tiny"), Manifest.read(scenes / "manifest.json"), tmp_path)
 
 
-def test_restore_queues_what_did_not_end_and_counts_what_did(make_job):
+def test_restore_queues_what_did_not_end_and_counts_what_did(make_trial):
     study = make_study()
-    space = {key: distribution(dimension) for key, dimension in make_job.params.tune.space.items()}
+    space = {key: distribution(dimension) for key, dimension in make_trial.params.tune.space.items()}
     trials = [study.ask(fixed_distributions=space) for _ in range(3)]
     study.tell(trials[0], 0.5)
     study.tell(trials[1], 0.4)
     for trial, status in zip(trials, ("done", "failed", "running"), strict=True):
-        job = make_job(trial.params)
-        job.folder.write(Record(job.run, status=status, history=[{"epoch": 1, "best_iou": 0.1}]))
-    jobs = {}
-    assert restore(study, make_job.params, jobs, make_job) == make_job.params.tune.trials - 1
-    assert list(jobs) == [make_job(trials[0].params).run.key]
+        write(make_trial(trial.params), status=status, history=[{"epoch": 1, "best_iou": 0.1}])
+    ended = {}
+    assert restore(study, make_trial.params, ended, make_trial) == make_trial.params.tune.trials - 1
+    assert list(ended) == [make_trial(trials[0].params).key]
     waiting = [trial.system_attrs["fixed_params"] for trial in study.get_trials(states=(TrialState.WAITING,))]
     assert waiting == [trials[1].params, trials[2].params]
-    restore(study, make_job.params, {}, make_job)  # once more, killed before anything ran
+    restore(study, make_trial.params, {}, make_trial)  # once more, killed before anything ran
     assert len(study.get_trials(states=(TrialState.WAITING,))) == 2
 
 
-def test_known_points_are_queued_once(make_job):
+def test_known_points_are_queued_once(make_trial):
     study = make_study()
     for _ in range(2):
-        restore(study, make_job.params, {}, make_job)
+        restore(study, make_trial.params, {}, make_trial)
     waiting = [trial.system_attrs["fixed_params"] for trial in study.get_trials(states=(TrialState.WAITING,))]
     assert waiting == [{"recipe.lr": 5e-3}]
 
 
-def test_asha_remembers_the_rungs_of_an_earlier_start(make_job):
-    def scheduler():
-        return AsyncHyperBandScheduler(metric="best_iou", mode="max", max_t=9, grace_period=2, reduction_factor=2)
-
-    jobs = {}
-    for number, lr in enumerate((1e-4, 1e-3, 1e-2)):
-        job = make_job({"recipe.lr": lr, "model.dilations": "[1]"})
+@pytest.mark.parametrize("kind", ["asha", "median"])
+def test_a_scheduler_remembers_the_epochs_of_an_earlier_start(make_trial, kind):
+    plan = make_trial.params.tune.model_copy(update={"scheduler": kind, "epochs": 8})
+    ended = {}
+    for number, lr in enumerate((1e-4, 1e-3, 5e-3, 1e-2)):
+        trial = make_trial({"recipe.lr": lr, "model.dilations": "[1]"})
         history = [{"epoch": epoch, "best_iou": 0.1 * number + 0.01 * epoch} for epoch in range(1, 5)]
-        job.folder.write(Record(job.run, status="done", history=history))
-        jobs[job.run.key] = job
-    fresh, told = scheduler(), scheduler()
-    replay(told, jobs)
+        write(trial, status="done", history=history)
+        ended[trial.key] = trial
+    fresh, told = make_scheduler(plan), make_scheduler(plan)
+    replay(told, ended)
+    nobody = SimpleNamespace(get_live_trials=list)
 
-    class Trial:
+    class New:
         trial_id = "new"
 
     for one in (fresh, told):
-        one.on_trial_add(None, Trial)
-    poor = {"training_iteration": 2, "best_iou": 0.0}
-    assert fresh.on_trial_result(None, Trial, poor) == "CONTINUE"
-    assert told.on_trial_result(None, Trial, poor) == "STOP"
+        one.on_trial_add(nobody, New)
+    poor = {"training_iteration": 2, "iou": 0.0}
+    assert fresh.on_trial_result(nobody, New, poor) == "CONTINUE"
+    assert told.on_trial_result(nobody, New, poor) == "STOP"
 
 
-def test_lists_are_stored_as_text_and_come_back(make_job):
+def test_lists_are_stored_as_text_and_come_back(make_trial):
     dimension = Choice(choice=[[1], [1, 2]])
     assert distribution(dimension).choices == ("[1]", "[1, 2]")
-    run = run_of(make_job.params, make_job.manifest, {"recipe.lr": 1e-3, "model.dilations": encode([1, 2])})
+    run = run_of(make_trial.params, make_trial.manifest, {"recipe.lr": 1e-3, "model.dilations": encode([1, 2])})
     assert run.model["dilations"] == [1, 2]
     assert run.recipe.lr == 1e-3
-    assert run.recipe.epochs == make_job.params.tune.epochs
+    assert run.recipe.epochs == make_trial.params.tune.epochs
 
 
 def test_an_integer_interval_gives_integers():
