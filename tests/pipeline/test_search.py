@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.trial import TrialState
 
+from datransnet.engine import fit
 from datransnet.errors import ParameterError, TrainingError
 from pipeline.support.params import Resources, parse_params
 from pipeline.support.paths import Study
