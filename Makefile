@@ -8,7 +8,7 @@ STUDY := $(if $(PROFILE),studies/$(PROFILE),.)
 export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test lint bench ui lock clean
+.PHONY: help setup repro test test-cluster lint bench ui lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -29,6 +29,9 @@ repro: $(VENV)/.ready ## run the whole study; PROFILE=sirst runs it on real imag
 test: $(VENV)/.ready ## run the tests
 	python -m pytest -n 2 --dist loadfile
 
+test-cluster: $(VENV)/.ready ## a sweep on three machines that fail (root, iproute2, PostgreSQL; skips where they are missing)
+	python -m pytest -m cluster tests/cluster
+
 lint: $(VENV)/.ready ## check style and types
 	ruff check .
 	ruff format --check .
@@ -46,7 +49,7 @@ ui: $(VENV)/.ready ## compare runs in the MLflow UI on http://127.0.0.1:5000 (PO
 
 lock: ## write requirements.txt anew from pyproject.toml
 	rm -rf .lock && $(PYTHON) -m venv .lock
-	.lock/bin/pip install --quiet '.[study,export,dev]' 'setuptools>=77'
+	.lock/bin/pip install --quiet '.[study,cluster,export,dev]' 'setuptools>=77'
 	.lock/bin/pip freeze --all --exclude datransnet --exclude pip | sed 's/+cpu//' > requirements.txt
 	rm -rf .lock build
 

@@ -8,6 +8,7 @@ for _name, _value in {
     "DVC_NO_ANALYTICS": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "ERROR",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # a dead server must not stall training; records are sent again later
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "RAY_USAGE_STATS_ENABLED": "0",

@@ -1,14 +1,19 @@
 """Ray: started and stopped by the stage that needs it, or a cluster's by ``RAY_ADDRESS`` or ``cluster.address``."""
 
+import atexit
 import logging
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 from datransnet.errors import DATransNetError, ParameterError
 from pipeline.support.console import Progress, Row
 from pipeline.support.params import Params, Resources
-from pipeline.support.records import Record
+from pipeline.support.records import REVISION, Record, git_revision
 from pipeline.support.source import ROOT
 from pipeline.support.training import Job, execute
 
@@ -31,7 +36,7 @@ def ray_session(params: Params) -> Iterator[None]:
     ray.init(
         address=address or "local",
         include_dashboard=None if address else False,
-        runtime_env={"py_modules": [str(ROOT / name) for name in ("datransnet", "pipeline")]} if address else None,
+        runtime_env=_travelling_code() if address else None,
         log_to_driver=False,
         logging_level=logging.ERROR,
         configure_logging=True,
@@ -47,6 +52,15 @@ def ray_session(params: Params) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _travelling_code() -> dict[str, Any]:
+    """Ray's runtime environment with the two packages and nothing else of the project, 2 MB at most."""
+    folder = Path(tempfile.mkdtemp(prefix="datransnet-code-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    for name in ("datransnet", "pipeline"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return {"working_dir": str(folder), "env_vars": {REVISION: git_revision()}}
 
 
 def row_of(job: Job, record: Record | None) -> Row:

@@ -7,6 +7,7 @@ written whole or not at all, as soon as it exists.
 
 import hashlib
 import json
+import os
 import platform
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -28,6 +29,8 @@ from pipeline.support.params import Params
 from pipeline.support.source import ROOT, TRAINING, source_digest
 
 SCHEMA = 1
+REVISION = "DATRANSNET_REVISION"
+"""Names the commit to workers that have the code without its repository."""
 Status = Literal["running", "done", "pruned", "infeasible", "failed", "interrupted"]
 
 
@@ -108,6 +111,8 @@ def now() -> str:
 @cache
 def git_revision() -> str:
     """The project's commit, ``-dirty`` if its files differ from it, or ``unknown`` outside of git."""
+    if REVISION in os.environ:
+        return os.environ[REVISION]
     command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
     found = subprocess.run(command, capture_output=True, text=True, check=False)
     return found.stdout.strip() or "unknown"
