@@ -93,12 +93,14 @@ def thinned(curve: Curve) -> Values:
 
 
 def logit_thresholds(number: int = 101) -> Values:
-    """Thresholds evenly spaced in the logit from -8 to 8, rising: scores of a trained network crowd at 0 and 1.
+    """Thresholds evenly spaced in the logit from -11 to 11, rising: scores of a trained network crowd at 0 and 1.
 
-    >>> logit_thresholds(3).round(4).tolist()
-    [0.0003, 0.5, 0.9997]
+    Beyond that lies only what is stored as 0 or 1.
+
+    >>> logit_thresholds(3).round(6).tolist()
+    [1.7e-05, 0.5, 0.999983]
     """
-    return 1 / (1 + np.exp(-np.linspace(-8, 8, number)))
+    return 1 / (1 + np.exp(-np.linspace(-11, 11, number)))
 
 
 def operating_point(curve: Curve, max_fa: float) -> float:

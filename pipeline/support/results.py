@@ -117,7 +117,7 @@ def operating_table(evaluation: Mapping[str, Any]) -> Table:
     full, convention = winners(evaluation), _conventions(evaluation)[0]
     metrics = ["pd", "fa", "alarms_per_image", "iou"]
     chosen = [run["operating"] for run in full]
-    thresholds = ", ".join(f"{point['threshold']:.4g}" for point in chosen)
+    thresholds = ", ".join("none" if p["threshold"] == 1 else f"{p['threshold']:.6g}" for p in chosen)
     rows, values = [], []
     for threshold, counts in (("0.5", _counts(full, convention)), (thresholds, [point["counts"] for point in chosen])):
         found = estimates(counts, metrics)
@@ -126,7 +126,7 @@ def operating_table(evaluation: Mapping[str, Any]) -> Table:
     part = "test part †" if evaluation["protocol"] == "literature" else "validation part"
     note = (
         f"Second line: for each seed the threshold with the highest Pd on the {part} at Fa of at most "
-        f"{evaluation['max_fa'] * 1e6:g}e-6 there; Pd and Fa are those of the test part."
+        f"{evaluation['max_fa'] * 1e6:g}e-6 there; Pd and Fa are those of the test part. None: no threshold keeps that rate and detects anything."
     )
     return Table("operating", f"Operating point, convention {convention}", note, rows, values)
 
