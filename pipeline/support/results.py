@@ -126,7 +126,8 @@ def operating_table(evaluation: Mapping[str, Any]) -> Table:
     part = "test part †" if evaluation["protocol"] == "literature" else "validation part"
     note = (
         f"Second line: for each seed the threshold with the highest Pd on the {part} at Fa of at most "
-        f"{evaluation['max_fa'] * 1e6:g}e-6 there; Pd and Fa are those of the test part. None: no threshold keeps that rate and detects anything."
+        f"{evaluation['max_fa'] * 1e6:g}e-6 there; Pd and Fa are those of the test "
+        "part. None: no threshold keeps that rate and detects anything."
     )
     return Table("operating", f"Operating point, convention {convention}", note, rows, values)
 
