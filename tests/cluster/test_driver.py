@@ -47,13 +47,14 @@ def test_a_driver_may_be_killed_at_any_moment(tmp_path, scheduler, concurrent):
     moments = random.Random(scheduler)
     known = {}
     for _ in range(KILLS):
-        goal, patience = epochs(study) + moments.randint(0, 6), moments.uniform(0, 25)
+        goal, patience = epochs(study) + moments.randint(0, 3), moments.uniform(0, 25)
         process, started = study.start("tune"), time.monotonic()
-        while epochs(study) < goal or goal == epochs(study) and time.monotonic() - started < patience:
+        while epochs(study) < goal or (goal == epochs(study) and time.monotonic() - started < patience):
             if process.poll() is not None or time.monotonic() - started > 60:
                 break
             time.sleep(0.01)
-        os.kill(process.pid, signal.SIGKILL)
+        if process.poll() is None:
+            os.kill(process.pid, signal.SIGKILL)
         process.communicate(timeout=60)
         assert not study.wait_until_alone(), "processes are left behind"
         now = finished(study)
