@@ -123,6 +123,9 @@ def side_by_side(jobs: list[Job]) -> Iterator[float]:
 class Searcher(OptunaSearch):
     """Optuna as Ray's searcher; a failed trial is a failed one, whatever it reported before."""
 
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Nothing: epochs are in the records, no pruner of Optuna's asks for them, and its database is not that fast."""
+
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tell Optuna how a trial ended."""
         super().on_trial_complete(trial_id, None if error else result, error)
@@ -166,7 +169,7 @@ class Listener(tune.Callback):
 
     def __init__(self, progress: Progress, trials: dict[str, Trial], make_trial: MakeTrial) -> None:
         self.progress, self.trials, self.make_trial = progress, trials, make_trial
-        self._last = 0.0
+        self._due = 0.0
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Add a trial to the table."""
@@ -174,10 +177,11 @@ class Listener(tune.Callback):
         self.trials[found.key] = found
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """Refresh the table, at most once a second."""
-        if time.monotonic() - self._last > 1:
-            self._last = time.monotonic()
+        """Refresh the table, at most once a second, and for at most a twentieth of the time."""
+        started = time.monotonic()
+        if started > self._due:
             self.progress.update([trial.row() for trial in self.trials.values()])
+            self._due = time.monotonic() + max(1.0, 20 * (time.monotonic() - started))
 
 
 def restore(study: optuna.Study, params: Params, trials: dict[str, Trial], make_trial: MakeTrial) -> int:

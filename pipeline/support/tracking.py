@@ -7,8 +7,10 @@ stops training; the stage sends what is missing at its end, or the next time it 
 
 import logging
 import os
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+BATCHES = 5
+"""A second, of all trainings together: docs/explanation/scaling.md measures what a server takes."""
+SHARE = 0.02
+"""Of a training's time, what sending its reports may take."""
+
 MLFLOW_STATUS = {
     "running": "RUNNING",
     "done": "FINISHED",
@@ -28,6 +35,29 @@ MLFLOW_STATUS = {
     "failed": "FAILED",
     "interrupted": "KILLED",
 }
+
+
+@dataclass
+class _Child:
+    """What this process knows of a child run: its id, epochs and status there, and when to send again."""
+
+    run: str = ""
+    sent: int = 0
+    status: str = ""
+    due: float = 0.0
+
+
+_children: dict[tuple[str, str, str], _Child] = {}
+"""By tracking store, parent and run key."""
+
+
+@cache
+def _client(uri: str) -> "MlflowClient":
+    logging.getLogger("alembic").setLevel(logging.ERROR)
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    from mlflow.tracking import MlflowClient
+
+    return MlflowClient(tracking_uri=uri)
 
 
 def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -54,27 +84,26 @@ class Tracker:
         experiment: name of the experiment: the study's.
         artifacts: where artifacts go, where the store is ours.
         data_digest: of the study's data, a tag of every run.
+        interval: seconds between two batches of one run while it trains.
     """
 
     uri: str
     experiment: str
     artifacts: Path | None
     data_digest: str
+    interval: float = 0.0
 
     @classmethod
     def of(cls, study: Study, data_digest: str) -> "Tracker":
         """The tracker of a study."""
         uri = os.environ.get("MLFLOW_TRACKING_URI", "")
         local = None if uri else study.home / "mlartifacts"
-        return cls(uri or f"sqlite:///{study.home / 'mlruns.db'}", study.params.study, local, data_digest)
+        interval = study.params.tune.concurrent / BATCHES
+        return cls(uri or f"sqlite:///{study.home / 'mlruns.db'}", study.params.study, local, data_digest, interval)
 
     def client(self) -> "MlflowClient":
         """A client; slow the first time in a process."""
-        logging.getLogger("alembic").setLevel(logging.ERROR)
-        logging.getLogger("mlflow").setLevel(logging.ERROR)
-        from mlflow.tracking import MlflowClient
-
-        return MlflowClient(tracking_uri=self.uri)
+        return _client(self.uri)
 
     def open_stage(self, stage: str, identity: str, params: Mapping[str, Any]) -> str | None:
         """The stage's parent run, found again by its identity; None if the server cannot be reached.
@@ -100,36 +129,61 @@ class Tracker:
             return None
 
     def send(self, parent: str | None, stage: str, name: str, key: str, record: Record) -> None:
-        """Bring a child run up to its record; what is there already is not sent again."""
+        """Bring a child run up to its record; what is there already is not sent again.
+
+        While a run trains, a report waits until ``interval`` is over and sending has taken no more than `SHARE` of the
+        time: many trials, or a slow server, get fuller batches less often, and no training waits. The last report
+        always goes.
+        """
         if parent is None:
             return
+        known, moment = _children.get((self.uri, parent, key)), time.monotonic()
+        if record.status == "running" and known and (known.sent >= len(record.history) or moment < known.due):
+            return
+        child = known or _Child()
         try:
-            from mlflow.entities import Metric
-
-            client = self.client()
-            experiment = client.get_run(parent).info.experiment_id
-            tags = {"mlflow.parentRunId": parent, "run_key": key}
-            found = client.search_runs([experiment], _equal(tags), max_results=1)
-            status = MLFLOW_STATUS[record.status]
-            if found:
-                child, sent = str(found[0].info.run_id), int(found[0].data.metrics.get("epoch", 0))
-                if found[0].info.status == status == "FINISHED" and sent == len(record.history):
-                    return
-            else:
-                child, sent = self._create_child(client, experiment, tags, stage, name, record), 0
-            metrics = [
-                Metric(metric, value, _milliseconds(record.started) + int(epoch["epoch"]), int(epoch["epoch"]))
-                for epoch in record.history[sent:]
-                for metric, value in epoch.items()
-            ]
-            for start in range(0, len(metrics), 1000):
-                client.log_batch(child, metrics=metrics[start : start + 1000])
-            if record.reason:
-                client.set_tag(child, "reason", record.reason)
-            client.set_tag(child, "status", record.status)
-            client.update_run(child, status=status) if status == "RUNNING" else client.set_terminated(child, status)
+            if not child.run:
+                self._find(child, parent, stage, name, key, record)
+            self._catch_up(child, record)
+            _children[self.uri, parent, key] = child
         except Exception as error:
+            _children[self.uri, parent, key] = child = _Child()  # what arrived is asked for again
             self._unreachable(error)
+        child.due = time.monotonic() + max(self.interval, (time.monotonic() - moment) / SHARE)
+
+    def _find(self, child: "_Child", parent: str, stage: str, name: str, key: str, record: Record) -> None:
+        """Find a run's child, or make it."""
+        client = self.client()
+        experiment = client.get_run(parent).info.experiment_id
+        tags = {"mlflow.parentRunId": parent, "run_key": key}
+        found = client.search_runs([experiment], _equal(tags), max_results=1)
+        if found:
+            child.run, child.status = str(found[0].info.run_id), found[0].info.status
+            child.sent = int(found[0].data.metrics.get("epoch", 0))
+        else:
+            child.run = self._create_child(client, experiment, tags, stage, name, record)
+
+    def _catch_up(self, child: "_Child", record: Record) -> None:
+        """Send the epochs that a child lacks, and its status where that changed."""
+        from mlflow.entities import Metric, RunTag
+
+        client, status = self.client(), MLFLOW_STATUS[record.status]
+        metrics = [
+            Metric(metric, value, _milliseconds(record.started) + int(epoch["epoch"]), int(epoch["epoch"]))
+            for epoch in record.history[child.sent :]
+            for metric, value in epoch.items()
+        ]
+        for start in range(0, len(metrics), 1000):
+            client.log_batch(child.run, metrics=metrics[start : start + 1000])
+        child.sent = max(child.sent, len(record.history))
+        if status != child.status or status != "RUNNING":
+            tags = {"status": record.status} | ({"reason": record.reason} if record.reason else {})
+            client.log_batch(child.run, tags=[RunTag(*tag) for tag in tags.items()])
+        if status != child.status:
+            client.update_run(child.run, status=status) if status == "RUNNING" else client.set_terminated(
+                child.run, status
+            )
+            child.status = status
 
     def close_stage(
         self, parent: str | None, failed: bool, metrics: Mapping[str, float] | None = None, files: Iterable[Path] = ()

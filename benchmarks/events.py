@@ -1,0 +1,199 @@
+"""What saturates first when a thousand trials report every ten seconds? Rates that each part can take, and its lag.
+
+A few processes replay the reports of many trials, at their rate, against the real tracking server; suggestions, reports
+and ends meet the real study storage as fast as it takes them. Scheduler and progress table are the driver's own and
+are measured alone. Nothing is trained.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from benchmarks.network import RESULTS, device_name
+from datransnet.engine.recipe import Recipe
+from pipeline.support.params import Tune
+from pipeline.support.records import Record, Run, RunFolder, git_revision
+from pipeline.support.tracking import BATCHES, Tracker
+
+EVERY = 10.0
+"""Seconds between two reports of a trial."""
+EPOCHS = 100
+"""Reports of a trial that runs to its end; a quarter of the trials do, the others stop at a quarter of it."""
+
+
+def record_of(number: int, epochs: int, status: Any = "running") -> Record:
+    """What a trial has recorded after some epochs."""
+    run = Run("Toy", "x", "d", "holdout", {"name": "datransnet"}, Recipe(epochs=EPOCHS), number, "s")
+    names = ("loss", "lr", "val_iou", "val_niou", "val_pd", "val_fa", "best_iou", "best_epoch", "seconds")
+    history = [{"epoch": epoch, **dict.fromkeys(names, epoch / 1000)} for epoch in range(1, epochs + 1)]
+    return Record(run, status=status, history=history, started="2026-01-01T00:00:00+00:00")
+
+
+def send_reports(uri: str, parent: str, trials: range, seconds: float, rate: float, interval: float) -> list[float]:
+    """Send epochs of some trials in turn, at a rate a second; how late each was done.
+
+    First every trial reports once, so that its child run is there: trials start far less often than they report.
+    """
+    tracker, lags, sent = Tracker(uri, "events", None, "d", interval), [], 0
+    keys = {number: record_of(number, 0).run.key for number in trials}
+    for number in trials:
+        tracker.send(parent, "tune", f"t{number}", keys[number], record_of(number, 1))
+    started = time.monotonic()
+    while time.monotonic() - started < seconds:
+        due = started + sent / rate
+        time.sleep(max(0.0, due - time.monotonic()))
+        number, epochs = trials[sent % len(trials)], 2 + sent // len(trials)
+        tracker.send(parent, "tune", f"t{number}", keys[number], record_of(number, epochs))
+        lags.append(time.monotonic() - due)
+        sent += 1
+    return lags
+
+
+def tracking(folder: Path, database: str, processes: int, trials: int, seconds: float) -> dict[str, float]:
+    """Reports a second that get through to the tracking server at the trials' rate, and how late they are."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)),
+            *("--backend-store-uri", database or f"sqlite:///{folder / 'mlruns.db'}"),
+            *("--artifacts-destination", str(folder)),
+        ],
+        env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        process_group=0,
+    )
+    try:
+        uri = f"http://127.0.0.1:{port}"
+        for _ in range(300):
+            try:
+                urllib.request.urlopen(f"{uri}/health")
+                break
+            except OSError:
+                time.sleep(0.2)
+        parent = Tracker(uri, "events", None, "d").open_stage("tune", "events", {})
+        assert parent is not None
+        rate, each = trials / EVERY / processes, trials // processes
+        with ProcessPoolExecutor(processes) as pool:
+            parts = [range(part * each, (part + 1) * each) for part in range(processes)]
+            jobs = [pool.submit(send_reports, uri, parent, part, seconds, rate, trials / BATCHES) for part in parts]
+            lags = np.concatenate([job.result() for job in jobs])
+        found = {"reports_a_second": len(lags) / seconds}
+        found["lag_median"], found["lag_95"] = (float(np.quantile(lags, q)) for q in (0.5, 0.95))
+        return found
+    finally:
+        os.killpg(server.pid, 9)
+
+
+def storage(folder: Path, database: str, running: int) -> dict[str, float]:
+    """Suggestions with ends, and Ray's reports to Optuna, a second, with a thousand trials known."""
+    import optuna
+
+    from pipeline.support.search import SeededByPosition
+    from pipeline.tune import Searcher
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    kept = optuna.storages.RDBStorage(database or f"sqlite:///{folder / 'search.db'}")
+    space = {f"x{index}": optuna.distributions.FloatDistribution(0, 1) for index in range(5)}
+    known = optuna.create_study(storage=kept, study_name="events", direction="maximize", load_if_exists=True)
+    rng = np.random.default_rng(0)
+    values = [{name: float(rng.random()) for name in space} for _ in range(1000)]
+    known.add_trials([optuna.trial.create_trial(params=v, distributions=space, value=sum(v.values())) for v in values])
+    searcher = Searcher(space, metric="iou", mode="max", sampler=SeededByPosition(0), study_name="events", storage=kept)
+    started = time.perf_counter()
+    for number in range(20):
+        searcher.suggest(f"t{number}")
+    suggestions = 20 / (time.perf_counter() - started)
+    started = time.perf_counter()
+    for number in range(200):
+        searcher.on_trial_result(f"t{number % 20}", {"iou": 0.5, "training_iteration": 1 + number // 20})
+    reports = 200 / (time.perf_counter() - started)
+    started = time.perf_counter()
+    for number in range(20):
+        searcher.on_trial_complete(f"t{number}", {"iou": 0.5})
+    ends = 20 / (time.perf_counter() - started)
+    return {"suggestions_a_second": suggestions, "reports_a_second": reports, "ends_a_second": ends}
+
+
+def scheduler(trials: int) -> float:
+    """Reports a second that ASHA takes."""
+    from pipeline.tune import make_scheduler
+
+    asha = make_scheduler(Tune(trials=trials, epochs=EPOCHS, grace=5, space={}))
+    nobody: Any = SimpleNamespace(get_live_trials=list)
+    known: list[Any] = [SimpleNamespace(trial_id=str(number)) for number in range(trials)]
+    for trial in known:
+        asha.on_trial_add(nobody, trial)
+    started = time.perf_counter()
+    for epoch in range(1, 11):
+        for number, trial in enumerate(known):
+            asha.on_trial_result(nobody, trial, {"training_iteration": epoch, "iou": number / trials})
+    return 10 * trials / (time.perf_counter() - started)
+
+
+def table(folder: Path, trials: int) -> float:
+    """Seconds that the driver takes to look at all records once."""
+    from pipeline.support.cluster import row_of
+
+    jobs = []
+    for number in range(trials):
+        record = record_of(number, EPOCHS // 2)
+        RunFolder(folder / "runs", record.run.key).write(record)
+        jobs.append(SimpleNamespace(run=record.run, name="t", folder=RunFolder(folder / "runs", record.run.key)))
+    started = time.perf_counter()
+    for job in jobs:
+        shown: Any = job
+        row_of(shown, shown.folder.read())
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    """Measure, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=int, default=1000)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--tracking", default="", help="database of the tracking server; SQLite if not given")
+    parser.add_argument("--storage", default="", help="database of Optuna's study; SQLite if not given")
+    parser.add_argument("--name", default="events", help="of the file in benchmarks/results")
+    options = parser.parse_args()
+    folder = Path(tempfile.mkdtemp())
+    try:
+        found: dict[str, Any] = {
+            "needed_reports_a_second": options.trials / EVERY,
+            "needed_ends_a_second": options.trials / EVERY / (EPOCHS * (1 / 4 + 3 / 4 / 4)),
+            "scheduler_reports_a_second": scheduler(options.trials),
+            "table_seconds": table(folder, options.trials),
+            "storage": storage(folder, options.storage, options.trials),
+            "tracking": tracking(folder, options.tracking, options.processes, options.trials, options.seconds),
+        }
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    print(json.dumps(found, indent=1))
+    content = {
+        "schema": 1,
+        "device": device_name("cpu"),
+        "command": " ".join(["python -m benchmarks.events", *sys.argv[1:]]),
+        "git": git_revision(),
+        **found,
+    }
+    (RESULTS / f"{options.name}.json").write_text(json.dumps(content, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
