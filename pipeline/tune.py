@@ -124,7 +124,7 @@ class Searcher(OptunaSearch):
     """Optuna as Ray's searcher; a failed trial is a failed one, whatever it reported before."""
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Nothing: epochs are in the records, no pruner of Optuna's asks for them, and its database is not that fast."""
+        """Nothing: epochs are in the records, no pruner of Optuna's reads them, and its database is slow."""
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tell Optuna how a trial ended."""
