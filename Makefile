@@ -8,7 +8,7 @@ STUDY := $(if $(PROFILE),studies/$(PROFILE),.)
 export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test test-cluster lint bench ui lock clean
+.PHONY: help setup repro test test-cluster notebooks lint bench ui lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -32,16 +32,22 @@ test: $(VENV)/.ready ## run the tests
 test-cluster: $(VENV)/.ready ## a sweep on three machines that fail (root, iproute2, PostgreSQL; skips where they are missing)
 	python -m pytest -m cluster tests/cluster
 
+notebooks: $(VENV)/.ready ## run the notebooks on the finished study
+	python -m pytest -m notebooks tests/pipeline/test_notebooks.py
+
 lint: $(VENV)/.ready ## check style and types
 	ruff check .
 	ruff format --check .
 	mypy
 
-bench: $(VENV)/.ready ## network, loader and evaluation against their plain forms; what intervals cover
+bench: $(VENV)/.ready ## network, loader, evaluation and sweep against their plain forms; what intervals cover (two hours)
 	python -m benchmarks.network
 	python -m benchmarks.loader
 	python -m benchmarks.evaluation
 	python -m benchmarks.coverage
+	python -m benchmarks.machinery
+	python -m benchmarks.search
+	python -m benchmarks.events
 
 ui: $(VENV)/.ready ## compare runs in the MLflow UI on http://127.0.0.1:5000 (PORT=…)
 	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow server --host 127.0.0.1 --port $(PORT) \
