@@ -12,7 +12,7 @@ from datransnet.atomic import atomic_path, write_text
 from pipeline.support.console import say
 from pipeline.support.figures import (
     calibration_figure,
-    data_uri,
+    embedded,
     examples_figure,
     limit_figure,
     parallel_figure,
@@ -37,6 +37,7 @@ from pipeline.support.results import (
 from pipeline.support.stages import read_manifest, read_result
 from pipeline.support.tables import COLUMNS, Table
 from pipeline.support.tracking import Tracker
+from pipeline.support.verdict import verdict
 
 FIGURES = {
     "roc": "ROC and Pd-Fa curves of every run. Pixel ROC: all pixels pooled. Target ROC: the DATransNet release's own "
@@ -71,8 +72,9 @@ def main(study: Study) -> None:
     targets = pd.read_csv(study.results / "evaluation" / "targets.csv")
     limit = detection_limit(targets)
     tables = [main_table(evaluation), ablation_table(evaluation), operating_table(evaluation)]
-    if selection := selection_table(evaluation):
-        tables.append(selection)
+    selection = selection_table(evaluation)
+    sentences = verdict(evaluation, tables[0], tables[1], selection)
+    tables += [selection] if selection else []
     tables += [limit_table(limit, targets["pixels"].median()), search_table(tuned)]
     with atomic_path(study.reports / "tables") as partial:
         partial.mkdir()
@@ -93,7 +95,7 @@ def main(study: Study) -> None:
     metrics = _metrics(evaluation)
     write_text(study.reports / "metrics.json", json.dumps(metrics, indent=1) + "\n")
     _write_plots(study, evaluation, trained, curves)
-    write_text(study.reports / "report.html", _page(study, evaluation, tuned, tables))
+    write_text(study.reports / "report.html", _page(study, evaluation, tuned, tables, sentences))
     tracker = Tracker.of(study, evaluation["dataset"]["digest"])
     parent = tracker.open_stage("report", digest_of(metrics), study.params.digestible)
     tracker.close_stage(parent, failed=False, metrics=_flat(metrics), files=[study.reports])
@@ -138,18 +140,21 @@ def _write_plots(
         history.to_csv(partial / "training.csv", index=False, float_format="%.6g")
 
 
-def _page(study: Study, evaluation: dict[str, Any], tuned: dict[str, Any], tables: list[Table]) -> str:
+def _page(
+    study: Study, evaluation: dict[str, Any], tuned: dict[str, Any], tables: list[Table], sentences: list[str]
+) -> str:
     """The report as one HTML page."""
     template = files("pipeline.support").joinpath("templates/report.html").read_text()
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     drawn = {name: study.reports / "figures" / f"{name}.png" for name in FIGURES}
-    images = {name: data_uri(path) for name, path in drawn.items() if path.exists()}
+    images = [(name, FIGURES[name], *embedded(path)) for name, path in drawn.items() if path.exists()]
     return environment.from_string(template).render(
         study=study.params.study,
         dataset=evaluation["dataset"],
         protocol=evaluation["protocol"],
         tables=tables,
-        figures=[(name, FIGURES[name], image) for name, image in images.items()],
+        figures=images,
+        verdict=sentences,
         best=tuned["best"],
         runs=evaluation["runs"],
         digest=read_manifest(study).digest,

@@ -8,6 +8,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 import pandas as pd
+from PIL import Image
 
 matplotlib.use("Agg")
 matplotlib.rcParams.update(
@@ -37,9 +38,11 @@ def save(figure: Figure, folder: Path, name: str) -> None:
     plt.close(figure)
 
 
-def data_uri(path: Path) -> str:
-    """A PNG as it stands inside a page."""
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+def embedded(path: Path) -> tuple[str, int, int]:
+    """A PNG as it stands inside a page, and its width and height in pixels."""
+    with Image.open(path) as image:
+        width, height = image.size
+    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode(), width, height
 
 
 def roc_figure(curves: Mapping[str, pd.DataFrame], evaluation: Mapping[str, Any]) -> Figure:

@@ -77,6 +77,13 @@ def cell(estimate: Estimate, metric: str) -> str:
     return text
 
 
+def cell_of(values: Mapping[str, Any], metric: str) -> str:
+    """The cell of a metric from the numbers of its row."""
+    names = (metric, f"{metric}_seed_half_width", f"{metric}_image_low", f"{metric}_image_high")
+    mean, half_width, low, high = (values[name] for name in names)
+    return cell(Estimate(mean, 0, half_width, low, high), metric)
+
+
 def cells(found: Mapping[str, Estimate]) -> dict[str, str]:
     """Printed estimates by column title."""
     return {COLUMNS[metric][0]: cell(estimate, metric) for metric, estimate in found.items()}
