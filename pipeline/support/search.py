@@ -195,6 +195,7 @@ def importances(found: optuna.Study, objectives: int) -> dict[str, float]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
-            return get_param_importances(found, evaluator=PedAnovaImportanceEvaluator(), target=target)
+            weights = get_param_importances(found, evaluator=PedAnovaImportanceEvaluator(), target=target)
     except (ValueError, RuntimeError):  # all values equal, or no dimension in common
         return {}
+    return dict(sorted(weights.items(), key=lambda item: (-item[1], item[0])))  # equals in one order
