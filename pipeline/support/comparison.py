@@ -1,9 +1,7 @@
 """``python -m pipeline compare``: finished runs side by side, what differs between them and what they score."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
 
 from datransnet.data.dataset import load_part
 from datransnet.data.manifest import Manifest
@@ -17,6 +15,7 @@ from pipeline.support.scores import stored_scores
 from pipeline.support.scoring import scored
 from pipeline.support.statistics import compare, estimates, holm
 from pipeline.support.tables import COLUMNS, Table, cells, numbers
+from pipeline.support.tracking import flatten
 
 
 def main(study: Study, runs: Sequence[str]) -> None:
@@ -60,21 +59,10 @@ def _finished(study: Study, key: str) -> Record:
     return record
 
 
-def _flat(content: Any, path: str = "") -> dict[str, str]:
-    """Leaves of nested dicts by their dotted path, as text."""
-    if not isinstance(content, dict):
-        return {path: content if isinstance(content, str) else json.dumps(content)}
-    return {
-        key: value
-        for name, inner in content.items()
-        for key, value in _flat(inner, f"{path}.{name}" if path else name).items()
-    }
-
-
 def differences_table(keys: Sequence[str], records: Sequence[Record]) -> Table:
     """Parameters, data, code and environment that are not the same in all runs, a column a run."""
     known = [
-        _flat({**asdict(record.run), "git": record.git, "environment": record.environment, "started": record.started})
+        flatten({**asdict(record.run), "git": record.git, "environment": record.environment, "started": record.started})
         for record in records
     ]
     names = list(dict.fromkeys(name for facts in known for name in facts))
