@@ -8,7 +8,7 @@ STUDY := $(if $(PROFILE),studies/$(PROFILE),.)
 export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test test-cluster notebooks lint bench ui lock clean
+.PHONY: help setup repro test test-cluster notebooks recompute lint bench ui lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -33,7 +33,10 @@ test-cluster: $(VENV)/.ready ## a sweep on three machines that fail (root, iprou
 	python -m pytest -m cluster tests/cluster
 
 notebooks: $(VENV)/.ready ## run the notebooks on the finished study
-	python -m pytest -m notebooks tests/pipeline/test_notebooks.py
+	python -m pytest -m finished tests/pipeline/test_notebooks.py
+
+recompute: $(VENV)/.ready ## every number of the main table again, by other code, from stored scores
+	python -m pytest -m finished -s tests/pipeline/test_recomputation.py
 
 lint: $(VENV)/.ready ## check style and types
 	ruff check .

@@ -26,11 +26,12 @@ from benchmarks.network import RESULTS, device_name
 from datransnet.engine.recipe import Recipe
 from pipeline.support.params import Tune
 from pipeline.support.records import Record, Run, RunFolder, git_revision
-from pipeline.support.tracking import BATCHES, Tracker
+from pipeline.support.tracking import BATCHES, Parent, Tracker
 
 EVERY = 10.0
 """Seconds between two reports of a trial."""
 EPOCHS = 100
+DATA = {"name": "events", "digest": "d", "summary": {}}
 """Reports of a trial that runs to its end; a quarter of the trials do, the others stop at a quarter of it."""
 
 
@@ -47,7 +48,7 @@ def send_reports(uri: str, parent: str, trials: range, seconds: float, rate: flo
 
     First every trial reports once, so that its child run is there: trials start far less often than they report.
     """
-    tracker, lags, sent = Tracker(uri, "events", None, "d", interval), [], 0
+    tracker, lags, sent = Tracker(uri, "events", Path(), DATA, interval), [], 0
     keys = {number: record_of(number, 0).run.key for number in trials}
     for number in trials:
         tracker.send(parent, "tune", f"t{number}", keys[number], record_of(number, 1))
@@ -86,8 +87,9 @@ def tracking(folder: Path, database: str, processes: int, trials: int, seconds: 
                 break
             except OSError:
                 time.sleep(0.2)
-        parent = Tracker(uri, "events", None, "d").open_stage("tune", "events", {})
-        assert parent is not None
+        stage = Parent(Tracker(uri, "events", folder, DATA), "tune", "events", {})
+        stage.open()
+        parent = str(stage.id)
         rate, each = trials / EVERY / processes, trials // processes
         with ProcessPoolExecutor(processes) as pool:
             parts = [range(part * each, (part + 1) * each) for part in range(processes)]

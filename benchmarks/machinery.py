@@ -43,7 +43,7 @@ def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=8)
-    parser.add_argument("--epochs", type=int, default=24, help="of a trial; 24 are about 30 s")
+    parser.add_argument("--epochs", type=int, default=7, help="of a trial; 7 are about 30 s")
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     params = yaml.safe_load((ROOT / "params.yaml").read_text())

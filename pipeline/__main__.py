@@ -23,6 +23,7 @@ STAGES = {
     "report": "Render tables, figures and the report.",
 }
 
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress: only how the stage ended.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Print the traceback of an error.")]
 
 
@@ -41,7 +42,11 @@ def _run(module: str, debug: bool, function: str = "main", **options: object) ->
 
 def _add_stage(name: str, text: str) -> None:
     @app.command(name, help=text)
-    def stage(debug: Debug = False) -> None:
+    def stage(quiet: Quiet = False, debug: Debug = False) -> None:
+        if quiet:
+            from pipeline.support.console import be_quiet
+
+            be_quiet()
         _run(f"pipeline.{name}", debug)
 
 
@@ -75,6 +80,12 @@ def compare(
 ) -> None:
     """Compare runs: differing parameters, data and environment, test metrics with intervals; prints Markdown."""
     _run("pipeline.support.comparison", debug, runs=runs)
+
+
+@app.command()
+def sync(debug: Debug = False) -> None:
+    """Send MLflow what it could not be sent before."""
+    _run("pipeline.support.inspection", debug, "sync")
 
 
 @app.command()

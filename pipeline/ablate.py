@@ -1,11 +1,11 @@
-"""Stage ablate: named variants of the winner, each different in one thing, on the same seeds."""
+"""Stage ablate: the winner without each of its components, with each alone, and named variants, on the same seeds."""
 
 from pipeline.support.cluster import run_jobs
 from pipeline.support.networks import check_models
 from pipeline.support.paths import Study
 from pipeline.support.records import digest_of
 from pipeline.support.stages import hand_on, make_jobs, read_manifest, seeds_of, winner
-from pipeline.support.tracking import Tracker
+from pipeline.support.tracking import Parent, Tracker
 
 
 def main(study: Study) -> None:
@@ -15,15 +15,11 @@ def main(study: Study) -> None:
     model, recipe = winner(study)
     runs = [
         (name, run)
-        for name, changes in params.ablate.variants.items()
+        for name, changes in params.ablate.changes().items()
         for run in seeds_of(study, model | dict(changes), recipe, params.ablate.seeds)
     ]
-    tracker = Tracker.of(study, read_manifest(study).digest)
-    parent = tracker.open_stage("ablate", digest_of([run.key for _, run in runs]), params.digestible)
-    jobs = make_jobs(study, "ablate", tracker, parent, runs)
-    failed = True
-    try:
+    tracker, identity = Tracker.of(study, read_manifest(study)), digest_of([run.key for _, run in runs])
+    with Parent(tracker, "ablate", identity, params.digestible) as parent:
+        jobs = make_jobs(study, "ablate", tracker, parent.id, runs)
+        parent.children = {run.key: name for name, run in runs}
         hand_on(study, "ablate", jobs, run_jobs("ablate", jobs, params))
-        failed = False
-    finally:
-        tracker.close_stage(parent, failed)

@@ -10,22 +10,23 @@ from typing import Any
 
 import numpy as np
 
-from datransnet.atomic import atomic_path
+from datransnet.atomic import atomic_path, write_text
 from datransnet.data.dataset import Images, load_part
 from datransnet.data.manifest import Manifest, Part
 from datransnet.data.scores import find_predictions, read_scores
 from datransnet.data.splits import SANITATION
 from datransnet.metrics import TargetRecord, operating_point, roc, target_records
 from pipeline.support.console import Progress, Row
+from pipeline.support.networks import cost, latency
 from pipeline.support.paths import Study
-from pipeline.support.records import digest_of
+from pipeline.support.records import RunFolder, digest_of
 from pipeline.support.scores import ScoreMap, stored_scores
 from pipeline.support.scoring import scored, scored_at
 from pipeline.support.stages import read_manifest, read_result, run_from, write_result
-from pipeline.support.tracking import Tracker
-from pipeline.support.training import build
+from pipeline.support.tracking import Parent, Tracker
 
-EXAMPLES = 6
+SHOWN = 2
+"""Test images with the most missed targets, and with the most false alarms, among the examples."""
 
 
 def main(study: Study) -> None:
@@ -38,11 +39,8 @@ def main(study: Study) -> None:
     ]
     selecting: Part = "test" if params.protocol == "literature" else "val"
     test, selection = load_part(study.data, "test"), load_part(study.data, selecting)
-    tracker = Tracker.of(study, manifest.digest)
     identity = digest_of([[entry.key for entry in entries], params.evaluate.model_dump(), manifest.digest])
-    parent = tracker.open_stage("evaluate", identity, params.digestible)
-    failed, metrics = True, {}
-    try:
+    with Parent(Tracker.of(study, manifest), "evaluate", identity, params.digestible) as parent:
         with atomic_path(study.results / "evaluation") as partial, Progress("evaluate", len(entries)) as progress:
             (partial / "curves").mkdir(parents=True)
             results = []
@@ -60,15 +58,23 @@ def main(study: Study) -> None:
                 "max_fa": params.evaluate.max_fa,
                 "ids": test.ids,
                 "runs": results,
+                "removals": params.ablate.removals(),
                 "peers": [_peer(study, name, test, partial / "curves") for name in params.evaluate.peers],
             }
             write_result(partial / "evaluation.json", summary)
-        found = [result["scores"][params.evaluate.conventions[0]] for result in results[: len(full)]]
-        names = ("iou", "niou", "pd", "fa", "f1")
-        metrics = {f"test_{name}": float(np.mean([scores[name] for scores in found])) for name in names}
-        failed = False
-    finally:
-        tracker.close_stage(parent, failed, metrics)
+        costs = {entry.key: _cost(entry) for entry in entries}
+        write_result(study.results / "cost.json", {"runs": costs})
+        for result in results:
+            parent.results[result["key"]] = _test_metrics(result, params.evaluate.conventions[0], costs)
+        found = [parent.results[entry.key] for entry in full]
+        parent.metrics = {name: float(np.mean([metrics[name] for metrics in found])) for name in found[0]}
+
+
+def _test_metrics(result: Mapping[str, Any], convention: str, costs: Mapping[str, Any]) -> dict[str, float]:
+    """What MLflow shows of a run's test part, and what it costs."""
+    scores, cost = result["scores"][convention], costs[result["key"]]
+    found = {f"test_{name}": scores[name] for name in ("iou", "niou", "pd", "fa", "f1")}
+    return found | {name: cost[name] for name in ("parameters", "operations", "latency")}
 
 
 @dataclass(frozen=True)
@@ -129,13 +135,26 @@ def _evaluate(entry: _Entry, test: Images, selection: tuple[Part, Images], curve
         "stage": entry.stage,
         "seed": entry.run.seed,
         "model": entry.run.model,
-        "parameters": sum(parameter.numel() for parameter in build(entry.run).parameters()),
         "val_iou": entry.val_iou,
         "best_epoch": int(entry.content["best_epoch"]),
         "best_on_test": _best_on_test(entry.content["history"]),
         **content,
         "operating": scored_at(threshold, maps, test, first),
     }
+
+
+def _cost(entry: _Entry) -> dict[str, Any]:
+    """What a run took and its network takes; the latency is measured once and kept beside the run's scores."""
+    resources = entry.study.params.resources
+    folder = RunFolder(entry.study.runs, entry.key)
+    kept = folder.path / "latency.json"
+    if not kept.exists():
+        measured = {"latency": latency(entry.run, resources.device, resources.cpus), "threads": resources.cpus}
+        write_text(kept, json.dumps(measured))
+    record = folder.read()
+    trained = sum(epoch["seconds"] for epoch in record.history) if record else None
+    where = {"environment": record.environment, "git": record.git} if record else {"environment": {}, "git": ""}
+    return {**cost(entry.run), **json.loads(kept.read_text()), "training": trained, **where}
 
 
 def _best_on_test(history: Sequence[Mapping[str, float]]) -> dict[str, float] | None:
@@ -177,7 +196,7 @@ def _write_targets(entries: Sequence[_Entry], test: Images, path: Path) -> None:
 
 
 def _write_examples(entry: _Entry, result: Mapping[str, Any], test: Images, path: Path) -> None:
-    """Images, masks and scores of a run's worst, median and best test images with targets."""
+    """Images, masks and scores of a run's best, median and worst test images, most missed targets and false alarms."""
     counts = result["counts"][entry.study.params.evaluate.conventions[0]]
     iou = {
         index: inside / union
@@ -187,8 +206,23 @@ def _write_examples(entry: _Entry, result: Mapping[str, Any], test: Images, path
         if targets
     }
     ordered = sorted(iou, key=lambda index: (iou[index], index))
-    chosen = [ordered[round(place)] for place in np.linspace(0, len(ordered) - 1, min(EXAMPLES, len(ordered)))]
+    missed = np.subtract(counts["targets"], counts["detected"])
+    kinds: dict[int, list[str]] = {}
+    for kind, index in (
+        ("best", ordered[-1]),
+        ("median", ordered[len(ordered) // 2]),
+        ("worst", ordered[0]),
+        *(("most missed", int(index)) for index in np.argsort(-missed, kind="stable")[:SHOWN] if missed[index]),
+        *(
+            ("most false alarms", int(index))
+            for index in np.argsort(-np.asarray(counts["false_alarm"]), kind="stable")[:SHOWN]
+            if counts["false_alarm"][index]
+        ),
+    ):
+        kinds.setdefault(index, []).append(kind)
+    chosen = list(kinds)
     arrays: dict[str, Any] = {"ids": np.array([test.ids[index] for index in chosen])}
+    arrays["kinds"] = np.array([", ".join(kinds[index]) for index in chosen])
     maps = entry.scores("test", test)
     for place, index in enumerate(chosen):
         arrays |= {
@@ -196,5 +230,5 @@ def _write_examples(entry: _Entry, result: Mapping[str, Any], test: Images, path
             f"mask{place}": test.masks[index],
             f"scores{place}": maps[index],
         }
-    arrays["iou"] = np.array([iou[index] for index in chosen])
+    arrays["iou"] = np.array([iou.get(index, np.nan) for index in chosen])
     np.savez_compressed(path, **arrays)

@@ -1,6 +1,8 @@
 """Stage report: tables, figures and one self-contained page, from what the other stages measured."""
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
@@ -23,11 +25,15 @@ from pipeline.support.figures import (
     slices_figure,
     training_figure,
 )
+from pipeline.support.interactive import interactive_curves, library
 from pipeline.support.limit import detection_limit, limit_table
 from pipeline.support.paths import Study
 from pipeline.support.records import digest_of
+from pipeline.support.references import reference_tables
 from pipeline.support.results import (
     ablation_table,
+    components_table,
+    cost_table,
     main_table,
     operating_table,
     search_table,
@@ -36,15 +42,15 @@ from pipeline.support.results import (
 )
 from pipeline.support.stages import read_manifest, read_result
 from pipeline.support.tables import COLUMNS, Table
-from pipeline.support.tracking import Tracker
+from pipeline.support.tracking import Parent, Tracker
 from pipeline.support.verdict import verdict
 
 FIGURES = {
     "roc": "ROC and Pd-Fa curves of every run. Pixel ROC: all pixels pooled. Target ROC: the DATransNet release's own "
     "curve, scores scaled by the image's maximum. Pd-Fa: detected targets over false-alarm pixels; filled marks: "
     "threshold 0.5, hollow ones: the operating point of the winner.",
-    "examples": "Test images of the best run, from its worst to its best: image, mask, scores, and errors "
-    "(green hit, orange missed, red false).",
+    "examples": "Test images of the best run: its best, median and worst, those with the most missed targets and the "
+    "most false alarms; image, mask, scores, and errors (green hit, orange missed, red false).",
     "detection_limit": "Detection limit of the winner: share of detected test targets by local SCR, for targets up "
     "to the median size and above, with 95 % intervals.",
     "calibration": "Reliability of the winner's scores: of the pixels with about that score, the share that is target, "
@@ -58,49 +64,99 @@ FIGURES = {
 }
 
 
+SECTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "Results": (("main", "references", "references_apart", "selection"), ("examples",)),
+    "Curves and operating point": (("operating",), ("roc", "calibration")),
+    "Ablations": (("ablation", "components", "cost"), ()),
+    "Search": (("search",), ("search", "slices", "parallel", "pareto", "training")),
+    "Detection limit": (("detection_limit",), ("detection_limit",)),
+}
+"""Tables and figures of each section of the page."""
+
+
+@dataclass(frozen=True)
+class _Results:
+    """What the other stages left."""
+
+    evaluation: dict[str, Any]
+    tuned: dict[str, Any]
+    trained: dict[str, Any]
+    costs: dict[str, Any]
+    curves: dict[str, pd.DataFrame]
+    targets: pd.DataFrame
+    examples: dict[str, Any]
+
+    @classmethod
+    def read(cls, study: Study) -> "_Results":
+        folder = study.results / "evaluation"
+        evaluation = read_result(folder / "evaluation.json", "evaluate")
+        runs = [*evaluation["runs"], *evaluation["peers"]]
+        with np.load(folder / "examples.npz") as archive:
+            examples = dict(archive)
+        return cls(
+            evaluation=evaluation,
+            tuned=read_result(study.results / "tune.json", "tune"),
+            trained=read_result(study.results / "train.json", "train"),
+            costs=read_result(study.results / "cost.json", "evaluate")["runs"],
+            curves={run["key"]: pd.read_csv(folder / "curves" / f"{run['key']}.csv") for run in runs},
+            targets=pd.read_csv(folder / "targets.csv"),
+            examples=examples,
+        )
+
+
 def main(study: Study) -> None:
     """Run the stage."""
-    evaluation = read_result(study.results / "evaluation" / "evaluation.json", "evaluate")
-    tuned = read_result(study.results / "tune.json", "tune")
-    trained = read_result(study.results / "train.json", "train")
-    curves = {
-        run["key"]: pd.read_csv(study.results / "evaluation" / "curves" / f"{run['key']}.csv")
-        for run in [*evaluation["runs"], *evaluation["peers"]]
-    }
-    with np.load(study.results / "evaluation" / "examples.npz") as archive:
-        examples = dict(archive)
-    targets = pd.read_csv(study.results / "evaluation" / "targets.csv")
-    limit = detection_limit(targets)
-    tables = [main_table(evaluation), ablation_table(evaluation), operating_table(evaluation)]
-    selection = selection_table(evaluation)
-    sentences = verdict(evaluation, tables[0], tables[1], selection)
-    tables += [selection] if selection else []
-    tables += [limit_table(limit, targets["pixels"].median()), search_table(tuned)]
+    found = _Results.read(study)
+    tables = _tables(found)
+    metrics = _metrics(found.evaluation)
+    sentences = verdict(found.evaluation, tables["main"], tables["ablation"], tables.get("selection"))
     with atomic_path(study.reports / "tables") as partial:
-        partial.mkdir()
-        for table in tables:
+        for table in tables.values():
             table.write(partial)
-    with atomic_path(study.reports / "figures") as partial:
-        partial.mkdir()
-        save(roc_figure(curves, evaluation), partial, "roc")
-        save(calibration_figure(winners(evaluation)), partial, "calibration")
-        save(limit_figure(limit), partial, "detection_limit")
-        save(search_figure(tuned["trials"]), partial, "search")
-        save(slices_figure(tuned["trials"], tuned["importances"]), partial, "slices")
-        save(parallel_figure(tuned["trials"]), partial, "parallel")
-        if len(tuned["objectives"]) > 1:
-            save(pareto_figure(tuned["trials"], tuned["pareto"], tuned["objectives"]), partial, "pareto")
-        save(training_figure(trained["runs"]), partial, "training")
-        save(examples_figure(examples), partial, "examples")
-    metrics = _metrics(evaluation)
+    _draw(study, found)
     write_text(study.reports / "metrics.json", json.dumps(metrics, indent=1) + "\n")
-    _write_plots(study, evaluation, trained, curves)
-    write_text(study.reports / "report.html", _page(study, evaluation, tuned, tables, sentences))
-    tracker = Tracker.of(study, evaluation["dataset"]["digest"])
-    parent = tracker.open_stage("report", digest_of(metrics), study.params.digestible)
-    tracker.close_stage(parent, failed=False, metrics=_flat(metrics), files=[study.reports])
-    first = tables[0].rows[0]
+    _write_plots(study, found.evaluation, found.trained, found.curves)
+    write_text(study.reports / "report.html", _page(study, found, tables, sentences))
+    tracker = Tracker.of(study, read_manifest(study))
+    with Parent(tracker, "report", digest_of(metrics), study.params.digestible) as parent:
+        parent.metrics, parent.files = _flat(metrics), [study.reports]
+        parent.note = "\n\n".join([*sentences, tables["main"].markdown, tables["ablation"].markdown])
+    first = tables["main"].rows[0]
     say(f"report: {first['convention']}: " + ", ".join(f"{title} {first[title]}" for title, _, _ in COLUMNS.values()))
+
+
+def _tables(found: _Results) -> dict[str, Table]:
+    """All tables by name."""
+    evaluation, targets = found.evaluation, found.targets
+    main = main_table(evaluation)
+    tables = [
+        main,
+        *reference_tables(evaluation, main),
+        selection_table(evaluation),
+        operating_table(evaluation),
+        ablation_table(evaluation),
+        components_table(evaluation),
+        cost_table(evaluation, found.costs),
+        search_table(found.tuned),
+        limit_table(detection_limit(targets), targets["pixels"].median()),
+    ]
+    return {table.name: table for table in tables if table}
+
+
+def _draw(study: Study, found: _Results) -> None:
+    """Write all figures."""
+    tuned, trials = found.tuned, found.tuned["trials"]
+    with atomic_path(study.reports / "figures") as partial:
+        save(roc_figure(found.curves, found.evaluation), partial, "roc")
+        save(calibration_figure(winners(found.evaluation)), partial, "calibration")
+        save(limit_figure(detection_limit(found.targets)), partial, "detection_limit")
+        save(search_figure(trials), partial, "search")
+        save(slices_figure(trials, tuned["importances"]), partial, "slices")
+        save(parallel_figure(trials), partial, "parallel")
+        if len(tuned["objectives"]) > 1:
+            save(pareto_figure(trials, tuned["pareto"], tuned["objectives"]), partial, "pareto")
+        save(training_figure(found.trained["runs"]), partial, "training")
+        save(examples_figure(found.examples), partial, "examples")
 
 
 def _metrics(evaluation: dict[str, Any]) -> dict[str, Any]:
@@ -140,22 +196,28 @@ def _write_plots(
         history.to_csv(partial / "training.csv", index=False, float_format="%.6g")
 
 
-def _page(
-    study: Study, evaluation: dict[str, Any], tuned: dict[str, Any], tables: list[Table], sentences: list[str]
-) -> str:
+def _page(study: Study, found: _Results, tables: Mapping[str, Table], sentences: list[str]) -> str:
     """The report as one HTML page."""
     template = files("pipeline.support").joinpath("templates/report.html").read_text()
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     drawn = {name: study.reports / "figures" / f"{name}.png" for name in FIGURES}
-    images = [(name, FIGURES[name], *embedded(path)) for name, path in drawn.items() if path.exists()]
+    sections = {
+        title: {
+            "tables": [tables[name] for name in named if name in tables],
+            "figures": [(name, FIGURES[name], *embedded(drawn[name])) for name in shown if drawn[name].exists()],
+            "curves": interactive_curves(found.curves, found.evaluation) if "roc" in shown else [],
+        }
+        for title, (named, shown) in SECTIONS.items()
+    }
     return environment.from_string(template).render(
         study=study.params.study,
-        dataset=evaluation["dataset"],
-        protocol=evaluation["protocol"],
-        tables=tables,
-        figures=images,
+        dataset=found.evaluation["dataset"],
+        protocol=found.evaluation["protocol"],
+        sections=sections,
+        library=library(),
         verdict=sentences,
-        best=tuned["best"],
-        runs=evaluation["runs"],
+        best=found.tuned["best"],
+        runs=found.evaluation["runs"],
+        costs=found.costs,
         digest=read_manifest(study).digest,
     )

@@ -6,9 +6,9 @@ import shutil
 from datransnet.atomic import atomic_path
 from pipeline.support.cluster import run_jobs
 from pipeline.support.paths import Study
-from pipeline.support.records import digest_of, git_revision
+from pipeline.support.records import digest_of
 from pipeline.support.stages import hand_on, make_jobs, read_manifest, seeds_of, winner
-from pipeline.support.tracking import Tracker
+from pipeline.support.tracking import Parent, Tracker
 from pipeline.support.training import Job
 
 
@@ -19,20 +19,17 @@ def main(study: Study) -> None:
     watched = params.protocol == "holdout"  # `literature` selects on the test part anyway
     runs = seeds_of(study, model, recipe, params.train.seeds, watched)
     manifest = read_manifest(study)
-    tracker = Tracker.of(study, manifest.digest)
-    parent = tracker.open_stage("train", digest_of([run.key for run in runs]), params.digestible)
-    jobs = make_jobs(study, "train", tracker, parent, [("full", run) for run in runs])
-    failed = True
-    try:
+    tracker, identity = Tracker.of(study, manifest), digest_of([run.key for run in runs])
+    with Parent(tracker, "train", identity, params.digestible) as parent:
+        jobs = make_jobs(study, "train", tracker, parent.id, [("full", run) for run in runs])
+        parent.children = {run.key: "full" for run in runs}
         records = run_jobs("train", jobs, params)
         hand_on(study, "train", jobs, records)
         best = max(range(len(jobs)), key=lambda index: records[index].best_iou)
         everything = params.protocol == "literature"  # selects on the test part
         learnt = sorted(item.image for item in manifest.items if everything or item.part != "test")
         _publish(study, jobs[best], records[best].best_iou, learnt)
-        failed = False
-    finally:
-        tracker.close_stage(parent, failed, files=[] if failed else [study.models / "best"])
+        parent.model = study.models / "best"
 
 
 def _publish(study: Study, job: Job, val_iou: float, learnt: list[str]) -> None:
@@ -51,7 +48,6 @@ def _publish(study: Study, job: Job, val_iou: float, learnt: list[str]) -> None:
         "model": run.model,
         "recipe": vars(run.recipe),
         "seed": run.seed,
-        "git": git_revision().removesuffix("-dirty"),
         "source_digest": run.source,
     }
     with atomic_path(study.models / "best") as partial:

@@ -9,12 +9,10 @@ restore its rungs). See docs/decisions/0003-resuming-a-search.md.
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from functools import partial
-from itertools import zip_longest
-from statistics import fmean
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,15 +24,14 @@ from ray.tune.search.optuna import OptunaSearch
 
 from datransnet.data.manifest import Manifest
 from datransnet.errors import DATransNetError, TrainingError
-from pipeline.support.cluster import ray_session, report_failures, row_of
-from pipeline.support.console import Progress, Row
+from pipeline.support.cluster import cluster_use, ray_session, report_failures
+from pipeline.support.console import Progress
 from pipeline.support.networks import check_models, cost
 from pipeline.support.params import Params, Tune
 from pipeline.support.paths import Study
-from pipeline.support.records import Record, Run, digest_of, now, plan, training_source
+from pipeline.support.records import digest_of, now, training_source
 from pipeline.support.search import (
     Point,
-    decoded,
     encode,
     importances,
     is_complete,
@@ -45,8 +42,8 @@ from pipeline.support.search import (
     suggest,
 )
 from pipeline.support.stages import make_jobs, read_manifest, write_result
-from pipeline.support.tracking import Tracker
-from pipeline.support.training import Job, execute
+from pipeline.support.tracking import Parent, Tracker
+from pipeline.support.trial import MakeTrial, Trial, describe, dominates, run_of, side_by_side
 
 METRIC = "iou"
 """What is maximised: the validation IoU of a trial's best epoch so far, mean over its seeds."""
@@ -54,70 +51,6 @@ RETRIES = 3
 """How often a trial is started again whose process or node died."""
 ACCOUNT_SECONDS = 10.0
 """Between two entries of the time a sweep has taken."""
-
-
-@dataclass(frozen=True)
-class Trial:
-    """A point of the space and the runs it stands for, one a seed."""
-
-    point: Point
-    jobs: list[Job]
-
-    @property
-    def key(self) -> str:
-        """Key of its first run."""
-        return self.jobs[0].run.key
-
-    def records(self) -> list[Record | None]:
-        """What is known of its runs."""
-        return [job.folder.read() for job in self.jobs]
-
-    @property
-    def status(self) -> str:
-        """That of the runs where all agree; else the first of failed, infeasible, running, interrupted, pruned."""
-        states = {record.status if record else "waiting" for record in self.records()}
-        if len(states) == 1:
-            return states.pop()
-        order = ("failed", "infeasible", "running", "interrupted", "pruned")
-        return next((state for state in order if state in states), "running")
-
-    def history(self) -> list[float]:
-        """Best validation IoU up to each epoch, mean over seeds; a seed that ended sooner keeps its last."""
-        seeds = [[epoch["best_iou"] for epoch in record.history] for record in self.records() if record]
-        longest = max(map(len, seeds), default=0)
-        return [fmean(seed[min(epoch, len(seed) - 1)] for seed in seeds if seed) for epoch in range(longest)]
-
-    def row(self) -> Row:
-        """Its line in the progress table."""
-        rows = [row_of(job, record) for job, record in zip(self.jobs, self.records(), strict=True)]
-        done, planned = sum(row.epoch for row in rows), sum(row.epochs for row in rows)
-        return Row(rows[0].name, self.status, done, planned, fmean(row.best_iou for row in rows))
-
-
-MakeTrial = Callable[[Mapping[str, Any]], Trial]
-
-
-def run_of(params: Params, manifest: Manifest, point: Mapping[str, Any], replicate: int = 0) -> Run:
-    """The run of a point of the space."""
-    model = params.model.arguments()
-    recipe: dict[str, Any] = {"epochs": params.tune.epochs}
-    for key, value in point.items():
-        section, _, name = key.partition(".")
-        (model if section == "model" else recipe)[name] = decoded(params.tune.space[key], value)
-    return plan(params, manifest, model, replace(params.recipe, **recipe), replicate)
-
-
-def side_by_side(jobs: list[Job]) -> Iterator[float]:
-    """Train a trial's seeds epoch by epoch; yields the mean of their best validation IoU."""
-    runs = [execute(job) for job in jobs]
-    best = [0.0] * len(jobs)
-    try:
-        for epochs in zip_longest(*runs):
-            best = [epoch["best_iou"] if epoch else value for epoch, value in zip(epochs, best, strict=True)]
-            yield fmean(best)
-    finally:
-        for run in runs:
-            run.close()  # type: ignore[attr-defined]  # a generator
 
 
 class Searcher(OptunaSearch):
@@ -180,7 +113,7 @@ class Listener(tune.Callback):
         """Refresh the table, at most once a second, and for at most a twentieth of the time."""
         started = time.monotonic()
         if started > self._due:
-            self.progress.update([trial.row() for trial in self.trials.values()])
+            self.progress.update([trial.row() for trial in self.trials.values()], cluster_use())
             self._due = time.monotonic() + max(1.0, 20 * (time.monotonic() - started))
 
 
@@ -247,24 +180,23 @@ def main(study: Study) -> None:
     params, manifest = study.params, read_manifest(study)
     check_models(params)
     identity = identity_of(params, manifest)
-    tracker = Tracker.of(study, manifest.digest)
-    parent = tracker.open_stage("tune", identity, params.digestible)
     trials: dict[str, Trial] = {}
+    tracker = Tracker.of(study, manifest)
+    with Parent(tracker, "tune", identity, params.digestible) as parent:
+        opened = parent.id
 
-    def make_trial(point: Mapping[str, Any]) -> Trial:
-        runs = [run_of(params, manifest, point, replicate) for replicate in range(params.tune.seeds)]
-        name = f"trial-{runs[0].key[:6]}"
-        return Trial(dict(point), make_jobs(study, "tune", tracker, parent, [(name, run) for run in runs]))
+        def make_trial(point: Mapping[str, Any]) -> Trial:
+            runs = [run_of(params, manifest, point, replicate) for replicate in range(params.tune.seeds)]
+            name = f"trial-{runs[0].key[:6]}"
+            return Trial(dict(point), make_jobs(study, "tune", tracker, opened, [(name, run) for run in runs]))
 
-    failed = True
-    try:
-        found = open_study(study, f"{params.study}-{identity}")
-        _search(study, found, identity, trials, make_trial)
-        _hand_on(study, found, trials, make_trial)
-        failed = False
-    finally:
-        _settle(trials, "interrupted")
-        tracker.close_stage(parent, failed)
+        try:
+            found = open_study(study, f"{params.study}-{identity}")
+            _search(study, found, identity, trials, make_trial)
+            _hand_on(study, found, trials, make_trial)
+        finally:
+            _settle(trials, "interrupted")
+            parent.children = {job.run.key: job.name for trial in trials.values() for job in trial.jobs}
 
 
 def identity_of(params: Params, manifest: Manifest) -> str:
@@ -280,8 +212,7 @@ def _settle(trials: Mapping[str, Trial], status: Any) -> None:
     """Give runs that no process holds any more their final status."""
     for trial in trials.values():
         for job in trial.jobs:
-            if (record := job.folder.settle(status)) is not None:
-                job.send(record)
+            job.folder.settle(status)
 
 
 def _search(study: Study, found: optuna.Study, identity: str, trials: dict[str, Trial], make_trial: MakeTrial) -> None:
@@ -382,7 +313,7 @@ def _hand_on(study: Study, found: optuna.Study, trials: Mapping[str, Trial], mak
     params = study.params
     report_failures("tune", [job for trial in trials.values() if trial.status != "infeasible" for job in trial.jobs])
     once = {trial.key: trial for trial in map(make_trial, _points(found, params))}
-    rows = [_row(number, trial, params) for number, trial in enumerate(once.values())]
+    rows = [describe(number, trial, params) for number, trial in enumerate(once.values())]
     complete = [row for row in rows if row["status"] == "done"]
     if not complete:
         raise DATransNetError("tune: no trial ran to its end. Raise tune.trials, tune.grace or the hours.")
@@ -391,29 +322,5 @@ def _hand_on(study: Study, found: optuna.Study, trials: Mapping[str, Trial], mak
     chosen = {"key": run.key, "val_iou": best["best_iou"], "model": run.model, "recipe": asdict(run.recipe)}
     result = {"best": chosen, "trials": rows, "objectives": list(params.tune.objectives)}
     result["importances"] = importances(found, len(params.tune.objectives))
-    result["pareto"] = [row["number"] for row in complete if not any(_dominates(other, row) for other in complete)]
+    result["pareto"] = [row["number"] for row in complete if not any(dominates(other, row) for other in complete)]
     write_result(study.results / "tune.json", result)
-
-
-def _row(number: int, trial: Trial, params: Params) -> dict[str, Any]:
-    """A trial as the report needs it."""
-    history, records = trial.history(), [record for record in trial.records() if record]
-    costs = cost(trial.jobs[0].run) if len(params.tune.objectives) > 1 else {}
-    return {
-        "number": number,
-        "key": trial.key,
-        "keys": [job.run.key for job in trial.jobs],
-        "status": trial.status,
-        "reason": next((record.reason for record in records if record.reason), ""),
-        "epochs": sum(len(record.history) for record in records),
-        "best_iou": history[-1] if history and trial.status != "infeasible" else 0.0,
-        "costs": {name: costs[name] for name in params.tune.objectives[1:]},
-        "point": trial.point,
-        "history": history,
-    }
-
-
-def _dominates(other: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
-    """Whether one trial is nowhere worse than another and somewhere better."""
-    first, second = ([trial["best_iou"], *(-value for value in trial["costs"].values())] for trial in (other, row))
-    return first != second and all(a >= b for a, b in zip(first, second, strict=True))

@@ -63,6 +63,18 @@ def _travelling_code() -> dict[str, Any]:
     return {"working_dir": str(folder), "env_vars": {REVISION: git_revision()}}
 
 
+def cluster_use() -> str:
+    """What of the cluster is in use, such as ``2/4 CPUs, 0.5/1 GPUs, 3 nodes``."""
+    import ray
+
+    there, free = ray.cluster_resources(), ray.available_resources()  # type: ignore[no-untyped-call]
+    used = [
+        f"{there[kind] - free.get(kind, 0.0):.3g}/{there[kind]:.3g} {kind}s" for kind in ("CPU", "GPU") if kind in there
+    ]
+    nodes = sum(name.startswith("node:") and not name.startswith("node:__") for name in there)
+    return ", ".join([*used, *([f"{nodes} nodes"] if nodes > 1 else [])])
+
+
 def row_of(job: Job, record: Record | None) -> Row:
     """A job's line in the progress table."""
     if record is None:
@@ -87,8 +99,7 @@ def run_jobs(stage: str, jobs: Sequence[Job], params: Params) -> list[Record]:
                     reasons = _train(missing, jobs, params.resources, progress)
         finally:
             for job in jobs:
-                if (record := job.folder.settle("interrupted")) is not None:
-                    job.send(record)
+                job.folder.settle("interrupted")
         records = [job.folder.read() for job in jobs]
         progress.finish([row_of(job, record) for job, record in zip(jobs, records, strict=True)])
     report_failures(stage, jobs, reasons)
@@ -141,5 +152,5 @@ def _train(missing: Sequence[Job], jobs: Sequence[Job], resources: Resources, pr
             except RayError as error:
                 cause = error.cause if isinstance(error, RayTaskError) else error
                 reasons[started[reference]] = str(cause).split("\n")[0]
-        progress.update([row_of(job, job.folder.read()) for job in jobs])
+        progress.update([row_of(job, job.folder.read()) for job in jobs], cluster_use())
     return reasons

@@ -14,6 +14,14 @@ if TYPE_CHECKING:
 PLAIN_INTERVAL = 20.0
 """Seconds between two plain progress lines."""
 
+_quiet = False
+
+
+def be_quiet() -> None:
+    """Show no progress in this process, only how each stage ends."""
+    global _quiet
+    _quiet = True
+
 
 def say(text: str) -> None:
     """Print a line at once."""
@@ -44,6 +52,9 @@ class Row:
     best_iou: float
 
 
+ENDED = ("done", "pruned", "infeasible", "failed")
+
+
 class Progress:
     """Progress of a stage's runs; use as a context and call `update` as often as convenient."""
 
@@ -56,7 +67,7 @@ class Progress:
         self._live: Live | None = None
 
     def __enter__(self) -> "Progress":
-        if sys.stdout.isatty():
+        if sys.stdout.isatty() and not _quiet:
             from rich.live import Live
 
             self._live = Live(refresh_per_second=4, transient=True)
@@ -69,9 +80,11 @@ class Progress:
         if self._live:
             self._live.__exit__(kind, value, trace)
 
-    def update(self, rows: Sequence[Row]) -> None:
-        """Show the runs as they stand."""
-        text = self._summary(rows)
+    def update(self, rows: Sequence[Row], use: str = "") -> None:
+        """Show the runs as they stand, and what of the machines is in use."""
+        if _quiet:
+            return
+        text = self._summary(rows) + (f"; {use}" if use else "")
         if self._live:
             self._live.update(self._table(rows, text))
         elif time.monotonic() - self._last_line >= PLAIN_INTERVAL and text != self._last_text:
@@ -91,11 +104,12 @@ class Progress:
         share = sum(_share(row) for row in rows)
         if self.ahead is None:
             self.ahead = round(share * 1000)  # work of earlier starts does not count in the speed
-        ended = sum(row.state in ("done", "pruned", "failed") for row in rows)
+        ended = sum(row.state in ENDED for row in rows)
         best = max((row.best_iou for row in rows), default=0.0)
         elapsed, gained = time.monotonic() - self.started, share - self.ahead / 1000
         left = f", about {duration(elapsed / gained * (self.total - share))} left" if gained > 0.2 else ""
-        epochs = f"{sum(row.epoch for row in rows)} epochs"
+        pruned = sum(row.state == "pruned" for row in rows)
+        epochs = (f"{pruned} pruned, " if pruned else "") + f"{sum(row.epoch for row in rows)} epochs"
         return f"{self.stage}: {ended}/{self.total} runs ended, {epochs}, best validation IoU {best:.4f}{left}"
 
     def _table(self, rows: Sequence[Row], title: str) -> "Table":
@@ -110,4 +124,4 @@ class Progress:
 
 
 def _share(row: Row) -> float:
-    return 1.0 if row.state in ("done", "pruned", "failed") else row.epoch / row.epochs
+    return 1.0 if row.state in ENDED else row.epoch / row.epochs

@@ -30,11 +30,20 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8
 """Okabe and Ito's palette: distinct for colour-blind readers too."""
 
 
+COLUMN, PAGE = 3.5, 7.16
+"""Width in inches of one column and of two of an IEEE paper."""
+
+
 def save(figure: Figure, folder: Path, name: str) -> None:
-    """Write ``<name>.png`` and ``<name>.svg`` and forget the figure."""
+    """Write ``<name>.png``, ``.svg`` and ``.pdf`` (vector, no wider than two columns of a paper) and forget it."""
     folder.mkdir(parents=True, exist_ok=True)
     figure.savefig(folder / f"{name}.png", dpi=150, metadata={"Software": None})
     figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
+    width, height = figure.get_size_inches()
+    scale = (COLUMN if width < 5 else PAGE) / width
+    figure.set_size_inches(width * scale, height * scale)
+    with plt.rc_context({"pdf.fonttype": 42}):  # fonts that publishers accept
+        figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None})
     plt.close(figure)
 
 
@@ -45,18 +54,23 @@ def embedded(path: Path) -> tuple[str, int, int]:
     return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode(), width, height
 
 
+def curve_panels(evaluation: Mapping[str, Any]) -> tuple[tuple[str, str, str, str], ...]:
+    """Kind, title and axes of the curves that a study shows."""
+    convention = next(iter(evaluation["runs"][0]["counts"]))
+    return (
+        ("pixel", "pixel ROC", "false positive rate, pixels", "true positive rate, pixels"),
+        ("target", "target ROC (DATransNet release)", "background pixels hit", "targets hit"),
+        (f"pd_fa_{convention}", f"Pd-Fa ({convention})", "Fa, false-alarm pixels / pixels", "Pd, targets detected"),
+    )
+
+
 def roc_figure(curves: Mapping[str, pd.DataFrame], evaluation: Mapping[str, Any]) -> Figure:
     """Pixel ROC (logarithmic FPR), target ROC of the DATransNet release, and Pd over Fa; a line a run or peer."""
     runs = [*evaluation["runs"], *evaluation["peers"]]
     convention = next(iter(runs[0]["counts"]))
     variants = list(dict.fromkeys(run["variant"] for run in runs))
     figure, axes = plt.subplots(1, 3, figsize=(10.5, 3.3))
-    panels = (
-        ("pixel", "pixel ROC", "false positive rate, pixels", "true positive rate, pixels"),
-        ("target", "target ROC (DATransNet release)", "background pixels hit", "targets hit"),
-        (f"pd_fa_{convention}", f"Pd-Fa ({convention})", "Fa, false-alarm pixels / pixels", "Pd, targets detected"),
-    )
-    for axis, (kind, title, x, y) in zip(axes, panels, strict=True):
+    for axis, (kind, title, x, y) in zip(axes, curve_panels(evaluation), strict=True):
         named = set[str]()
         for run in runs:
             frame, variant = curves[run["key"]], run["variant"]
@@ -213,7 +227,7 @@ def training_figure(runs: Sequence[Mapping[str, Any]]) -> Figure:
 
 
 def examples_figure(examples: Mapping[str, Any]) -> Figure:
-    """Test images from worst to best: image, mask, scores, and errors in colour."""
+    """Chosen test images: image, mask, scores, and errors in colour."""
     ids = [str(id_) for id_ in examples["ids"]]
     figure, axes = plt.subplots(len(ids), 4, figsize=(7, 1.75 * len(ids)), squeeze=False)
     for title, axis in zip(("image", "mask", "scores", "hit, missed, false"), axes[0], strict=True):
@@ -232,5 +246,7 @@ def examples_figure(examples: Mapping[str, Any]) -> Figure:
         for axis, (pixels, colours, highest) in zip(axes[row], shown, strict=True):
             axis.imshow(pixels, interpolation="nearest", cmap=colours, vmin=0, vmax=highest)
             axis.set(xticks=[], yticks=[])
-        axes[row][0].set_ylabel(f"{id_}\nIoU {examples['iou'][row]:.2f}", fontsize=7)
+        iou = examples["iou"][row]
+        found = "no target" if np.isnan(iou) else f"IoU {iou:.2f}"
+        axes[row][0].set_ylabel(f"{examples['kinds'][row]}\n{id_}, {found}", fontsize=6)
     return figure

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 
+from datransnet.errors import DATransNetError
 from pipeline.support.console import say
 from pipeline.support.paths import Study
 
@@ -37,6 +38,23 @@ def status(study: Study) -> None:
         line = f"{key}  {record.status:<11} {epochs:>9} epochs  IoU {record.best_iou:.4f}  {what}"
         say(line + (f"  {record.reason}" if record.reason else ""))
     say(f"{len(records)} runs in {study.runs}.")
+
+
+def sync(study: Study) -> None:
+    """Deliver to MLflow what stages could not.
+
+    Raises:
+        DATransNetError: if it still cannot be reached.
+    """
+    from pipeline.support.stages import read_manifest
+    from pipeline.support.tracking import Tracker, sync
+
+    tracker = Tracker.of(study, read_manifest(study))
+    try:
+        number = sync(tracker)
+    except Exception as error:  # whatever the store raises
+        raise DATransNetError(f"MLflow at {tracker.place} cannot be used: {error}. Start it and try again.") from error
+    say(f"{number} stages sent to {tracker.place}.")
 
 
 def clean(study: Study) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from pydantic import ValidationError
+from torch.utils.benchmark import Timer
 from torch.utils.flop_counter import FlopCounterMode
 
 from datransnet.errors import ParameterError
@@ -20,7 +21,7 @@ def check_models(params: Params) -> None:
     """
     base = params.model.arguments()
     attempts: dict[str, dict[str, Any]] = {"model": {}}
-    attempts |= {f"ablate.variants.{name}": dict(changes) for name, changes in params.ablate.variants.items()}
+    attempts |= {f"ablate.variants.{name}": dict(changes) for name, changes in params.ablate.changes().items()}
     for key, dimension in params.tune.space.items():
         if key.startswith("model.") and isinstance(dimension, Choice):
             for value in dimension.choice:
@@ -52,3 +53,12 @@ def cost(run: Run) -> dict[str, int]:
         model(torch.zeros(1, 1, run.recipe.size, run.recipe.size))
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return {"parameters": parameters, "operations": counter.get_total_flops()}
+
+
+def latency(run: Run, device: str, threads: int) -> float:
+    """Median milliseconds of one forward pass over one image of the recipe's size."""
+    model = create_model(**run.model).eval().to(device)
+    image = torch.zeros(1, 1, run.recipe.size, run.recipe.size, device=device)
+    with torch.inference_mode():
+        timer = Timer("model(image)", globals={"model": model, "image": image}, num_threads=threads)
+        return 1000 * float(timer.blocked_autorange(min_run_time=0.5).median)

@@ -181,11 +181,45 @@ class Train(Strict):
     seeds: int = Field(ge=1, le=1000)
 
 
+Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+
+
 class Ablate(Strict):
-    """Variants of the winner, by name: the keyword arguments of the network that differ."""
+    """Variants of the winner, each on ``seeds`` seeds.
+
+    ``components`` are parts of the network with the arguments that take each out: each is taken out alone, all are
+    taken out, and each is put back alone. ``variants`` are further changes, by name.
+    """
 
     seeds: int = Field(ge=1, le=1000)
-    variants: dict[Annotated[str, Field(pattern=r"^[a-z0-9_]+$")], dict[str, JsonValue]] = {}
+    components: dict[Name, dict[str, JsonValue]] = {}
+    variants: dict[Name, dict[str, JsonValue]] = {}
+
+    @model_validator(mode="after")
+    def _named_once(self) -> "Ablate":
+        if twice := sorted({"full", *self.removals()} & set(self.variants)):
+            raise ValueError(
+                f"variants: {', '.join(twice)} is the name of a variant that components make; choose another"
+            )
+        return self
+
+    def removals(self) -> dict[str, list[str]]:
+        """Which components each variant lacks that `components` makes.
+
+        >>> list(Ablate(seeds=1, components={"a": {"a": False}, "b": {"b": False}}).removals())
+        ['without_a', 'without_b', 'without_a_b']
+        """
+        names = list(self.components)
+        sets = [[name] for name in names] + [names] + [[other for other in names if other != name] for name in names]
+        return {"without_" + "_".join(removed): removed for removed in sets if removed}
+
+    def changes(self) -> dict[str, dict[str, JsonValue]]:
+        """Arguments of the network that each variant changes."""
+        made = {
+            name: {key: value for component in removed for key, value in self.components[component].items()}
+            for name, removed in self.removals().items()
+        }
+        return made | self.variants
 
 
 class Evaluate(Strict):

@@ -20,14 +20,14 @@ CODE = ("pipeline/", "datransnet/")
 
 
 def merged(base: Any, changes: Any) -> Any:
-    """Mappings merged key by key; anything else, and `space` and `variants`, replaced.
+    """Mappings merged key by key; anything else, and `space`, `components` and `variants`, replaced.
 
     >>> merged({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}})
     {'a': {'b': 3, 'c': 2}}
     """
     if not isinstance(base, dict) or not isinstance(changes, dict):
         return changes
-    whole = ("space", "variants", "model")
+    whole = ("space", "components", "variants", "model")
     return base | {
         key: value if key in whole else merged(base.get(key), value) if key in base else value
         for key, value in changes.items()

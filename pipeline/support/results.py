@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from statistics import fmean
 from typing import Any
 
 from pipeline.support.statistics import LEAST_IMAGES, LEAST_SEEDS, Comparison, Estimate, compare, estimates, holm
@@ -62,27 +63,96 @@ def _against_best(
     return [beside(*pair) for pair in zip(changes, holm([change.p for change in changes]), strict=True)]
 
 
-def ablation_table(evaluation: Mapping[str, Any]) -> Table:
-    """Each variant beside the full network, paired on the seeds they share, under the first convention."""
+def _by_variant(evaluation: Mapping[str, Any]) -> dict[str, list[Mapping[str, Any]]]:
     runs: dict[str, list[Mapping[str, Any]]] = {}
     for run in evaluation["runs"]:
         runs.setdefault(run["variant"], []).append(run)
+    return runs
+
+
+def _paired(evaluation: Mapping[str, Any]) -> tuple[dict[str, list[Any]], int]:
+    """Counts of each variant's runs on the seeds that all share, under the first convention, and how many those are."""
+    runs, convention = _by_variant(evaluation), _conventions(evaluation)[0]
     shared = min(map(len, runs.values()))
-    convention = _conventions(evaluation)[0]
-    counts = {name: _counts(found[:shared], convention) for name, found in runs.items()}
+    return {name: _counts(found[:shared], convention) for name, found in runs.items()}, shared
+
+
+def ablation_table(evaluation: Mapping[str, Any]) -> Table:
+    """Each variant beside the full network, paired on the seeds they share, under the first convention."""
+    (counts, shared), convention = _paired(evaluation), _conventions(evaluation)[0]
     changes = {name: compare(counts["full"], found, "iou") for name, found in counts.items() if name != "full"}
     corrected = dict(zip(changes, holm([change.p for change in changes.values()]), strict=True))
     rows, values = [], []
     for name, found in counts.items():
-        estimated, parameters = estimates(found, list(COLUMNS)), runs[name][0]["parameters"]
+        estimated = estimates(found, list(COLUMNS))
         shown, numbered = beside(changes.get(name), corrected.get(name, math.nan))
-        rows.append({"variant": name, "parameters": f"{parameters:,}", **cells(estimated), **shown})
-        values.append({"variant": name, "parameters": parameters, "seeds": shared, **numbers(estimated), **numbered})
+        rows.append({"variant": name, **cells(estimated), **shown})
+        values.append({"variant": name, "seeds": shared, **numbers(estimated), **numbered})
     note = _note(evaluation) + (
         " ΔIoU: variant minus full network, same seeds, same images. p: paired permutation test over images of that "
         "change, after Holm for all variants; it speaks of these trained networks, not of other seeds."
     )
     return Table("ablation", f"Variants, convention {convention}, {shared} seed(s)", note, rows, values)
+
+
+def components_table(evaluation: Mapping[str, Any]) -> Table | None:
+    """What each component adds: put back into the full network, and put alone into one without any of them."""
+    variants = {frozenset(removed): name for name, removed in evaluation["removals"].items()}
+    everything = max(variants, key=len, default=frozenset[str]())
+    if len(everything) < 2:
+        return None
+    counts, shared = _paired(evaluation)
+    variants[frozenset()] = "full"
+    pairs = [
+        (component, "leave one out", variants[frozenset([component])], "full") for component in sorted(everything)
+    ] + [
+        (component, "add one in", variants[everything], variants[everything - {component}])
+        for component in sorted(everything)
+    ]
+    changes = [compare(counts[without], counts[present], "iou") for _, _, without, present in pairs]
+    corrected = holm([change.p for change in changes])
+    rows, values = [], []
+    for (component, how, without, present), change, p in zip(pairs, changes, corrected, strict=True):
+        shown, numbered = beside(change, p)
+        names = {"component": component, "how": how, "without": without, "with": present}
+        rows.append({**names, **shown})
+        values.append({**names, "seeds": shared, **numbered})
+    note = _note(evaluation) + (
+        " ΔIoU: what the component adds. Leave one out: the full network against the one that lacks only it. Add one "
+        "in: the one that has only it against the one that has none. p as above, after Holm for all lines."
+    )
+    return Table("components", f"What each component adds, {shared} seed(s)", note, rows, values)
+
+
+def cost_table(evaluation: Mapping[str, Any], costs: Mapping[str, Any]) -> Table:
+    """What each variant's network is made of and takes, and what its training took."""
+    rows, values = [], []
+    for name, runs in _by_variant(evaluation).items():
+        found = [costs[run["key"]] for run in runs]
+        first, trained = found[0], [cost["training"] for cost in found if cost["training"] is not None]
+        row: dict[str, Any] = {
+            "variant": name,
+            "parameters": first["parameters"],
+            "multiply_adds": first["operations"] / 2,
+        }
+        row |= {"latency_ms": first["latency"], "training_s": fmean(trained) if trained else math.nan}
+        values.append(row)
+        rows.append(
+            {
+                "variant": name,
+                "parameters": f"{row['parameters']:,}",
+                "multiply-adds (G)": f"{row['multiply_adds'] / 1e9:.3f}",
+                "latency (ms)": f"{row['latency_ms']:.1f}",
+                "training (min)": "" if math.isnan(row["training_s"]) else f"{row['training_s'] / 60:.1f}",
+            }
+        )
+    where = first["environment"].get("device", "unknown device")
+    size = evaluation["runs"][0]["model"].get("image_size")
+    note = (
+        f"One image at the size it is trained at ({size}); latency: median of one forward pass on {where}, "
+        f"{first['threads']} thread(s); training: mean over seeds, as it ran, with whatever ran beside it."
+    )
+    return Table("cost", "Cost", note, rows, values)
 
 
 def selection_table(evaluation: Mapping[str, Any]) -> Table | None:

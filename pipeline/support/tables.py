@@ -55,9 +55,22 @@ class Table:
         folder.mkdir(parents=True, exist_ok=True)
         pd.DataFrame(self.values).to_csv(folder / f"{self.name}.csv", index=False, float_format="%.6g")
         (folder / f"{self.name}.md").write_text(self.markdown)
-        latex = self.frame.style.hide(axis="index").format(escape="latex")
-        tex = latex.to_latex(hrules=True, caption=_escape(f"{self.title}. {self.note}"), label=f"tab:{self.name}")
-        (folder / f"{self.name}.tex").write_text(tex.replace("±", r"$\pm$").replace("†", r"$^\dagger$"))
+        style = self.frame.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis="columns")
+        tex = style.to_latex(hrules=True, caption=_escape(f"{self.title}. {self.note}"), label=f"tab:{self.name}")
+        for character, command in LATEX.items():
+            tex = tex.replace(character, command)
+        (folder / f"{self.name}.tex").write_text(tex)
+
+
+LATEX = {
+    "±": r"$\pm$",
+    "†": r"$^\dagger$",
+    "Δ": r"$\Delta$",
+    "<": "$<$",
+    "≥": r"$\geq$",
+    "×": r"$\times$",
+    "·": r"$\cdot$",
+}
 
 
 def _escape(text: str) -> str:

@@ -1,21 +1,27 @@
-"""MLflow: a parent run a stage, a child a training. The only file that knows MLflow.
+"""MLflow: a parent run a stage, a child a training. With `pipeline.support.serving`, all that knows MLflow.
 
 A run's record is the truth and MLflow its copy: `Tracker.send` compares the record with what MLflow has and sends the
 difference in one batch, so it can be repeated after any failure without losing or doubling a point. A dead server never
-stops training; the stage sends what is missing at its end, or the next time it runs.
+stops training; what it did not get waits in ``unsent/`` for the next stage, or for ``python -m pipeline sync``.
 """
 
+import json
 import logging
 import os
+import sqlite3
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from datransnet.atomic import write_text
+from datransnet.data.manifest import Manifest
 from pipeline.support.paths import Study
-from pipeline.support.records import Record, git_revision
+from pipeline.support.records import Record, RunFolder, git_revision
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -81,75 +87,76 @@ class Tracker:
 
     Attributes:
         uri: of the tracking store; ``MLFLOW_TRACKING_URI`` if set, else SQLite in the study's home.
-        experiment: name of the experiment: the study's.
-        artifacts: where artifacts go, where the store is ours.
-        data_digest: of the study's data, a tag of every run.
+        experiment: name of the experiment, and of its registered model: the study's.
+        home: the study's, with its records, and what the store did not get.
+        data: name and split, digest and summary of the study's data.
         interval: seconds between two batches of one run while it trains.
     """
 
     uri: str
     experiment: str
-    artifacts: Path | None
-    data_digest: str
+    home: Path
+    data: Mapping[str, Any]
     interval: float = 0.0
 
     @classmethod
-    def of(cls, study: Study, data_digest: str) -> "Tracker":
+    def of(cls, study: Study, manifest: Manifest) -> "Tracker":
         """The tracker of a study."""
         uri = os.environ.get("MLFLOW_TRACKING_URI", "")
-        local = None if uri else study.home / "mlartifacts"
-        interval = study.params.tune.concurrent / BATCHES
-        return cls(uri or f"sqlite:///{study.home / 'mlruns.db'}", study.params.study, local, data_digest, interval)
+        data = {"name": f"{manifest.dataset} {manifest.split}", "digest": manifest.digest}
+        return cls(
+            uri=uri or f"sqlite:///{study.home / 'mlruns.db'}",
+            experiment=study.params.study,
+            home=study.home,
+            data=data | {"summary": manifest.summary()},
+            interval=study.params.tune.concurrent / BATCHES,
+        )
+
+    @property
+    def artifacts(self) -> str | None:
+        """Where artifacts go; a server says so itself."""
+        return (self.home / "mlartifacts").as_uri() if self.uri.startswith("sqlite:") else None
+
+    @property
+    def place(self) -> str:
+        """The store's address as it may be printed, without a password."""
+        return self.uri.split("@")[-1]
+
+    @property
+    def unsent(self) -> Path:
+        """Where what the store did not get waits."""
+        return self.home / "unsent"
 
     def client(self) -> "MlflowClient":
         """A client; slow the first time in a process."""
         return _client(self.uri)
-
-    def open_stage(self, stage: str, identity: str, params: Mapping[str, Any]) -> str | None:
-        """The stage's parent run, found again by its identity; None if the server cannot be reached.
-
-        Called by the driver before any worker, so that only one process makes a new SQLite file's schema.
-        """
-        try:
-            client = self.client()
-            experiment = client.get_experiment_by_name(self.experiment)
-            place = self.artifacts.as_uri() if self.artifacts else None
-            number = experiment.experiment_id if experiment else client.create_experiment(self.experiment, place)
-            tags = {"stage": stage, "identity": identity, "data_digest": self.data_digest, "git": git_revision()}
-            found = client.search_runs([number], _equal({"stage": stage, "identity": identity}), max_results=1)
-            if found:
-                parent = str(found[0].info.run_id)
-                client.update_run(parent, status="RUNNING")
-                return parent
-            parent = str(client.create_run(number, tags=tags, run_name=stage).info.run_id)
-            client.log_batch(parent, params=_params(flatten(params)))
-            return parent
-        except Exception as error:  # whatever the store raises, training goes on and the records stay
-            self._unreachable(error)
-            return None
 
     def send(self, parent: str | None, stage: str, name: str, key: str, record: Record) -> None:
         """Bring a child run up to its record; what is there already is not sent again.
 
         While a run trains, a report waits until ``interval`` is over and sending has taken no more than `SHARE` of the
         time: many trials, or a slow server, get fuller batches less often, and no training waits. The last report
-        always goes.
+        always goes; what does not arrive, the stage sends at its end.
         """
         if parent is None:
             return
         known, moment = _children.get((self.uri, parent, key)), time.monotonic()
         if record.status == "running" and known and (known.sent >= len(record.history) or moment < known.due):
             return
-        child = known or _Child()
         try:
-            if not child.run:
-                self._find(child, parent, stage, name, key, record)
-            self._catch_up(child, record)
-            _children[self.uri, parent, key] = child
-        except Exception as error:
-            _children[self.uri, parent, key] = child = _Child()  # what arrived is asked for again
-            self._unreachable(error)
+            self.deliver(parent, stage, name, key, record)
+        except Exception as error:  # whatever the store raises, training goes on and the records stay
+            self.unreachable(error)
+        child = _children.setdefault((self.uri, parent, key), _Child())
         child.due = time.monotonic() + max(self.interval, (time.monotonic() - moment) / SHARE)
+
+    def deliver(self, parent: str, stage: str, name: str, key: str, record: Record) -> None:
+        """Bring a child run up to its record, or raise what the store raises."""
+        child = _children.pop((self.uri, parent, key), _Child())  # after a failure it is asked again what arrived
+        if not child.run:
+            self._find(child, parent, stage, name, key, record)
+        self._catch_up(child, record)
+        _children[self.uri, parent, key] = child
 
     def _find(self, child: "_Child", parent: str, stage: str, name: str, key: str, record: Record) -> None:
         """Find a run's child, or make it."""
@@ -180,30 +187,11 @@ class Tracker:
             tags = {"status": record.status} | ({"reason": record.reason} if record.reason else {})
             client.log_batch(child.run, tags=[RunTag(*tag) for tag in tags.items()])
         if status != child.status:
-            client.update_run(child.run, status=status) if status == "RUNNING" else client.set_terminated(
-                child.run, status
-            )
+            if status == "RUNNING":
+                client.update_run(child.run, status=status)
+            else:
+                client.set_terminated(child.run, status, _milliseconds(record.finished or record.started))
             child.status = status
-
-    def close_stage(
-        self, parent: str | None, failed: bool, metrics: Mapping[str, float] | None = None, files: Iterable[Path] = ()
-    ) -> None:
-        """End the parent run with its metrics and artifacts."""
-        if parent is None:
-            return
-        try:
-            from mlflow.entities import Metric
-
-            client = self.client()
-            entries = [Metric(name, value, 0, 0) for name, value in (metrics or {}).items()]
-            client.log_batch(parent, metrics=entries)
-            for path in files:
-                client.log_artifacts(parent, str(path), path.name) if path.is_dir() else client.log_artifact(
-                    parent, str(path)
-                )
-            client.set_terminated(parent, "FAILED" if failed else "FINISHED")
-        except Exception as error:
-            self._unreachable(error)
 
     def _create_child(
         self, client: "MlflowClient", experiment: str, tags: dict[str, str], stage: str, name: str, record: Record
@@ -219,20 +207,186 @@ class Tracker:
             "git": record.git,
             "mlflow.source.git.commit": record.git.removesuffix("-dirty"),
         }
-        child = str(client.create_run(experiment, tags=described, run_name=f"{name} · seed {run.seed}").info.run_id)
+        began, called = _milliseconds(record.started), f"{name} · seed {run.seed}"
+        child = str(client.create_run(experiment, tags=described, run_name=called, start_time=began).info.run_id)
         content = {"dataset": run.dataset, "split": run.split, "protocol": run.protocol, "seed": run.seed}
         content |= {"variant": name, "model": run.model, "recipe": vars(run.recipe)}
         client.log_batch(child, params=_params(flatten(content)))
+        self.log_data(child)
         return child
 
-    def _unreachable(self, error: Exception) -> None:
+    def log_data(self, run: str) -> None:
+        """Say which data a run used, as MLflow's dataset: its manifest's digest and what is in each part."""
+        from mlflow.entities import Dataset, DatasetInput
+
+        source, profile = json.dumps({"manifest": self.data["digest"]}), json.dumps(self.data["summary"])
+        data = Dataset(self.data["name"], self.data["digest"][:36], "local", source, profile=profile)
+        self.client().log_inputs(run, datasets=[DatasetInput(data)])
+
+    def unreachable(self, error: Exception) -> None:
+        """Warn that the store did not take something."""
         log.warning(
-            "MLflow at %s cannot be used (%s: %s). Nothing is lost: records stay in runs/, and the stage sends them "
-            "when it runs again.",
-            self.uri.split("@")[-1],
+            "MLflow at %s cannot be used (%s: %s). Nothing is lost: records stay in runs/, and the next stage sends "
+            "them, or `python -m pipeline sync`.",
+            self.place,
             error.__class__.__name__,
             str(error).split("\n")[0][:200],
         )
+
+
+@dataclass
+class Parent:
+    """A stage's run, as a context: opened at its begin, brought up to date and closed at its end.
+
+    Attributes:
+        tracker: of the study.
+        stage: name of the stage.
+        identity: what it works on: the same identity, the same run.
+        params: of the study.
+        id: its run in MLflow; None while the server cannot be reached.
+        children: name of each training, by run key.
+        metrics: of the stage.
+        results: metrics of single trainings, by run key; they are entered wherever MLflow has that training.
+        files: to keep as artifacts.
+        model: folder of a trained network to register.
+        note: Markdown, shown on the run's page.
+        failed: whether the stage ended badly.
+    """
+
+    tracker: Tracker
+    stage: str
+    identity: str
+    params: Mapping[str, Any]
+    id: str | None = None
+    children: dict[str, str] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    results: dict[str, dict[str, float]] = field(default_factory=dict)
+    files: list[Path] = field(default_factory=list)
+    model: Path | None = None
+    note: str = ""
+    failed: bool = True
+    _monitor: Any = field(default=None, init=False, repr=False)
+
+    def __enter__(self) -> "Parent":
+        for step in (partial(sync, self.tracker), self.open, self._watch):
+            try:  # by the driver before any worker, so that only one process makes a new database's schema
+                step()
+            except Exception as error:
+                self.tracker.unreachable(error)
+                break
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.failed = kind is not None
+        try:
+            self.close()
+        except Exception as error:
+            self.tracker.unreachable(error)
+            write_text(self._unsent, json.dumps(self._plain(), indent=1))
+
+    @property
+    def _unsent(self) -> Path:
+        return self.tracker.unsent / f"{self.stage}-{self.identity}.json"
+
+    def _plain(self) -> dict[str, Any]:
+        """All but the tracker's places, as JSON holds it; `sync` reads it."""
+        names = ("stage", "identity", "params", "children", "metrics", "results", "note", "failed")
+        content = {name: getattr(self, name) for name in names}
+        content |= {"experiment": self.tracker.experiment, "data": self.tracker.data}
+        return content | {"files": list(map(str, self.files)), "model": str(self.model) if self.model else None}
+
+    def _watch(self) -> None:
+        """Log what the stage takes of this machine, every ten seconds."""
+        from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+        monitor: Any = SystemMetricsMonitor
+        self._monitor = monitor(self.id, resume_logging=True, tracking_uri=self.tracker.uri)
+        self._monitor.start()
+
+    def open(self) -> None:
+        """Find the run by its identity, or make it.
+
+        Raises:
+            Exception: as the store does.
+        """
+        from mlflow.entities import RunTag
+
+        client, tracker = self.tracker.client(), self.tracker
+        experiment = client.get_experiment_by_name(tracker.experiment)
+        if experiment is None:
+            number = client.create_experiment(tracker.experiment, tracker.artifacts)
+            if tracker.uri.startswith("sqlite:"):  # readers do not wait for writers; the file remembers it
+                with closing(sqlite3.connect(tracker.uri.removeprefix("sqlite:///"))) as database:
+                    database.execute("pragma journal_mode=wal")
+        else:
+            number = experiment.experiment_id
+        tags = {"stage": self.stage, "identity": self.identity}
+        found = client.search_runs([number], _equal(tags), max_results=1)
+        if found:
+            self.id = str(found[0].info.run_id)
+            client.update_run(self.id, status="RUNNING")
+        else:
+            tags |= {"data_digest": tracker.data["digest"]}
+            self.id = str(client.create_run(number, tags=tags, run_name=self.stage).info.run_id)
+            client.log_batch(self.id, params=_params(flatten(self.params)))
+            tracker.log_data(self.id)
+        revision = git_revision()
+        named = {"git": revision, "mlflow.source.git.commit": revision.removesuffix("-dirty")}
+        client.log_batch(self.id, tags=[RunTag(*tag) for tag in named.items()])
+
+    def close(self) -> None:
+        """Bring the run and its children up to what is known, and end it.
+
+        Raises:
+            Exception: as the store does.
+        """
+        from mlflow.entities import Metric, RunTag
+
+        if self._monitor is not None:
+            self._monitor.finish()
+        if self.id is None:
+            self.open()
+        tracker, client, parent = self.tracker, self.tracker.client(), str(self.id)
+        for key, name in self.children.items():
+            record = RunFolder(tracker.home / "runs", key).read()
+            if record is not None:
+                tracker.deliver(parent, self.stage, name, key, record)
+        experiment = client.get_run(parent).info.experiment_id
+        for key, metrics in self.results.items():
+            for run in client.search_runs([experiment], _equal({"run_key": key})):
+                client.log_batch(run.info.run_id, metrics=[Metric(*pair, 0, 0) for pair in metrics.items()])
+        tags = [RunTag("mlflow.note.content", self.note)] if self.note else []
+        client.log_batch(parent, metrics=[Metric(*pair, 0, 0) for pair in self.metrics.items()], tags=tags)
+        for path in filter(Path.exists, self.files):
+            client.log_artifacts(parent, str(path), path.name) if path.is_dir() else client.log_artifact(
+                parent, str(path)
+            )
+        if self.model and self.model.exists():
+            from pipeline.support.serving import register
+
+            register(client, tracker.uri, parent, tracker.experiment, self.model)
+        client.set_terminated(parent, "FAILED" if self.failed else "FINISHED")
+        self._unsent.unlink(missing_ok=True)
+
+
+def sync(tracker: Tracker) -> int:
+    """Deliver what stages could not; returns how many stages that were.
+
+    Raises:
+        Exception: as the store does; what was not delivered stays.
+    """
+    spooled = sorted(tracker.unsent.glob("*.json"))
+    for path in spooled:
+        content = json.loads(path.read_text())
+        own = replace(
+            tracker, experiment=content.pop("experiment"), data=content.pop("data")
+        )  # perhaps another study's
+        content["files"] = [Path(name) for name in content["files"]]
+        content["model"] = Path(content["model"]) if content["model"] else None
+        Parent(own, **content).close()
+    return len(spooled)
 
 
 def _equal(tags: Mapping[str, str]) -> str:

@@ -1,7 +1,7 @@
 """One run, from its plan to its record: a generator over `datransnet.engine.fit` that any listener can drive."""
 
 import traceback
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -74,7 +74,7 @@ def _parts(job: Job) -> tuple[Images, Images]:
     return load_part(job.data, "train"), load_part(job.data, "val")
 
 
-def execute(job: Job) -> Iterator[Epoch]:
+def execute(job: Job) -> Generator[Epoch, None, None]:
     """Train a run, or go on where it was left; a finished one yields its recorded epochs at once.
 
     Whatever ends it, its record says how: done; pruned, when the listener stops listening; infeasible, when it diverges

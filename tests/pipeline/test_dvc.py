@@ -1,5 +1,6 @@
 """The study under DVC: what runs, what does not, and what a change runs again."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -22,7 +23,7 @@ def project(tmp_path_factory) -> Path:
     ignored = shutil.ignore_patterns("__pycache__")
     for name in ("datransnet", "pipeline", "profiles"):
         shutil.copytree(ROOT / name, folder / name, ignore=ignored)
-    for name in ("dvc.yaml", "Makefile", "pyproject.toml"):
+    for name in ("dvc.yaml", "Makefile", "pyproject.toml", ".gitignore"):
         shutil.copy(ROOT / name, folder / name)
     params = tiny_params()
     params["recipe"]["epochs"] = params["tune"]["epochs"] = 2
@@ -78,6 +79,53 @@ def test_a_profile_overwrites_nothing_and_shares_finished_runs(project):
     assert "sctransnet" in (project / "studies/other/reports/tables/main.csv").read_text()
     assert repro(project) == []
     assert repro(project, "studies/other") == []
+
+
+def call(project: Path, *command: str) -> str:
+    done = subprocess.run(command, cwd=project, env=environment(project), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture
+def committed(project, tmp_path) -> Path:
+    """The finished study, committed, with a remote that has its results."""
+    repro(project)
+    call(project, "git", "config", "user.email", "a@b.c")
+    call(project, "git", "config", "user.name", "a")
+    call(project, "dvc", "remote", "add", "--force", "--default", "store", str(tmp_path / "store"))
+    call(project, "git", "add", "--all")
+    call(project, "git", "commit", "--quiet", "--message", "study", "--allow-empty")
+    call(project, "dvc", "push")
+    return project
+
+
+def test_a_second_clone_pulls_and_renders_the_same_report_without_training(committed, tmp_path):
+    second = tmp_path / "second"
+    call(tmp_path, "git", "clone", "--quiet", str(committed), str(second))
+    assert not (second / "reports/report.html").exists()
+    call(second, "dvc", "pull")
+    report = second / "reports/report.html"
+    assert report.read_bytes() == (committed / "reports/report.html").read_bytes()
+    report.unlink()
+    call(second, "dvc", "repro", "--force", "--single-item", "report")
+    assert report.read_bytes() == (committed / "reports/report.html").read_bytes()
+    assert set(repro(second)) <= {"fetch"}  # raw data are generated or downloaded, not pushed
+    assert not list(second.glob("runs/*/*.safetensors"))
+
+
+def test_an_experiment_changes_a_parameter_and_its_numbers_stand_side_by_side(committed):
+    shown = json.loads(call(committed, "dvc", "metrics", "show", "--json"))
+    before = shown[""]["data"]["reports/metrics.json"]["data"]
+    assert before == json.loads((committed / "reports/metrics.json").read_text())
+    call(committed, "dvc", "exp", "run", "--set-param", "evaluate.max_fa=0.5")
+    changed = json.loads(call(committed, "dvc", "metrics", "diff", "--json"))["reports/metrics.json"]
+    assert any(name.startswith("operating.") for name in changed)
+    assert "evaluate.max_fa" in call(committed, "dvc", "exp", "show", "--csv").splitlines()[0]
+    plots = json.loads(call(committed, "dvc", "plots", "show", "--json"))
+    assert {"ROC", "Pd-Fa", "training"} <= set(plots.get("data", plots))
+    call(committed, "git", "checkout", "--quiet", ".")
+    repro(committed)
 
 
 def test_a_failing_stage_is_not_cached(project):

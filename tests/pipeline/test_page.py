@@ -1,16 +1,33 @@
 """The report as a browser shows it: nothing fails or leaves the page, tables sort, pictures have size and words."""
 
+import json
+import os
 import re
 import shutil
+import signal
+import socket
 import subprocess
+import sys
+import urllib.parse
+import urllib.request
+from pathlib import Path
 
 import pytest
 
 from pipeline.support.tables import Table
 from pipeline.support.verdict import verdict
+from tests.conftest import ROOT
+from tests.pipeline.conftest import wait_for
 from tests.pipeline.test_support import evaluation
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+def screenshots(otherwise: Path) -> Path:
+    """Where pictures are kept: DATRANSNET_SCREENSHOTS, or with the test."""
+    folder = Path(os.environ.get("DATRANSNET_SCREENSHOTS", otherwise))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def browse(address: str, *options: str) -> subprocess.CompletedProcess[str]:
@@ -49,18 +66,86 @@ def test_a_table_sorts_by_number_and_says_so(reference):
 
 @pytest.mark.study
 @pytest.mark.parametrize("width", [360, 1280])
-def test_the_page_has_a_picture_at_every_width(reference, tmp_path, width):
-    page = reference["whole"].folder / "reports/report.html"
-    picture = tmp_path / f"{width}.png"
-    shown = browse(page.as_uri(), f"--window-size={width},2000", f"--screenshot={picture}")
+def test_the_page_fits_every_width(reference, tmp_path, width):
+    """Inside a frame, since a window of Chromium is at least 500 pixels wide."""
+    page = (reference["whole"].folder / "reports/report.html").read_text()
+    tell = "<script>onload = () => parent.postMessage(document.documentElement.scrollWidth, '*')</script></body>"
+    (tmp_path / "page.html").write_text(page.replace("</body>", tell))
+    frame = f"<body style='margin:0'><iframe src=page.html width={width} height=4000 style='border:0'></iframe><p></p>"
+    hear = "<script>onmessage = event => document.querySelector('p').textContent = event.data</script>"
+    (tmp_path / "frame.html").write_text(frame + hear)
+    address, wait = (tmp_path / "frame.html").as_uri(), "--virtual-time-budget=5000"
+    shown = browse(address, "--dump-dom", wait)
+    assert re.search(r"<p>(\d+)</p>", shown.stdout)[1] == str(width), shown.stdout[-300:]
+    picture = screenshots(tmp_path) / f"report-{width}.png"
+    shown = browse(address, f"--window-size={width},4000", f"--screenshot={picture}", wait)
     assert picture.stat().st_size > 20_000, shown.stderr
 
 
 @pytest.mark.study
 def test_the_page_prints(reference, tmp_path):
     page = reference["whole"].folder / "reports/report.html"
-    shown = browse(page.as_uri(), f"--print-to-pdf={tmp_path / 'report.pdf'}")
-    assert (tmp_path / "report.pdf").read_bytes().startswith(b"%PDF"), shown.stderr
+    printed = screenshots(tmp_path) / "report.pdf"
+    shown = browse(page.as_uri(), f"--print-to-pdf={printed}")
+    assert printed.read_bytes().startswith(b"%PDF"), shown.stderr
+
+
+@pytest.mark.study
+def test_the_curves_can_be_read_off(reference):
+    shown = browse(
+        (reference["whole"].folder / "reports/report.html").as_uri(), "--dump-dom", "--virtual-time-budget=5000"
+    )
+    assert shown.stdout.count('class="main-svg"') >= 3
+    assert "full, seed" in shown.stdout
+
+
+@pytest.fixture
+def tracking(reference):
+    """The tracking server on the whole study, as `make ui` starts it."""
+    command = re.search(r"^ui:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)[1]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = command.replace("\\\n", " ").replace("$(PORT)", str(port))
+    command = command.replace("$(CURDIR)", str(reference["whole"].folder))
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    server = subprocess.Popen(["sh", "-c", command], env={**os.environ, "PATH": path}, process_group=0, **quiet)
+
+    def answers() -> bool:
+        try:
+            return urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5).status == 200
+        except OSError:
+            return False
+
+    wait_for(answers, "the MLflow UI does not start")
+    yield f"http://127.0.0.1:{port}"
+    os.killpg(server.pid, signal.SIGKILL)
+    server.wait()
+
+
+@pytest.mark.study
+def test_the_mlflow_ui_shows_the_study(tracking, reference, tmp_path):
+    from mlflow.tracking import MlflowClient
+
+    if not BROWSER:
+        pytest.skip("no Chromium (Debian: chromium)")
+    runs = MlflowClient(f"sqlite:///{reference['whole'].folder / 'mlruns.db'}").search_runs(["1"])
+    variants = [run.info.run_id for run in runs if "test_iou" in run.data.metrics and "run_key" in run.data.tags]
+    (report,) = [run.info.run_id for run in runs if run.data.tags["stage"] == "report"]
+    compared = urllib.parse.quote(json.dumps(variants))
+    pages = {
+        "experiment": ("#/experiments/1/runs", ["report", "evaluate", "tune"]),
+        "compare": (f"#/compare-runs?runs={compared}&experiments=%5B%221%22%5D", ["Parallel Coordinates", "test_iou"]),
+        "run": (f"#/experiments/1/runs/{report}/artifacts/reports/figures/roc.png", ["roc.png", "<img"]),
+    }
+    for name, (place, words) in pages.items():
+        options = ["--virtual-time-budget=30000", "--window-size=1400,1100"]
+        shown = browse(f"{tracking}/{place}", "--dump-dom", *options)
+        assert all(word in shown.stdout for word in words), f"{name}: {words} not in {shown.stdout[-2000:]}"
+        picture = screenshots(tmp_path) / f"mlflow-{name}.png"
+        browse(f"{tracking}/{place}", f"--screenshot={picture}", *options)
+        assert picture.stat().st_size > 20_000
 
 
 def tables(p_values, best_on_test=None):

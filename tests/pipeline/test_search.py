@@ -24,7 +24,8 @@ from pipeline.support.search import (
 )
 from pipeline.support.tracking import Tracker
 from pipeline.support.training import Job, execute
-from pipeline.tune import Budget, Trial, identity_of, run_of, side_by_side
+from pipeline.support.trial import Trial, dominates, run_of, side_by_side
+from pipeline.tune import Budget, identity_of
 from tests.pipeline.conftest import StudyFolder, tiny_params
 
 SPACE = {
@@ -148,7 +149,7 @@ def make_trial(scenes, tmp_path):
         content["tune"] |= {"space": SPACE, "points": [], "epochs": 2}
         content["recipe"] |= {"size": 48, **recipe}
         plan, manifest = parse_params(content, "tiny"), Manifest.read(scenes / "manifest.json")
-        tracker = Tracker("sqlite://", "x", None, "")
+        tracker = Tracker("sqlite://", "x", tmp_path, {})
         runs = [run_of(plan, manifest, point, seed) for seed in range(seeds)]
         return Trial(point, [Job(run, stage, "t", scenes, tmp_path, Resources(), tracker, None) for run in runs])
 
@@ -197,10 +198,9 @@ def test_a_failure_nobody_expected_leaves_its_traceback(make_trial, monkeypatch)
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=8))
 def test_the_pareto_front_holds_what_nothing_beats(values):
-    from pipeline.tune import _dominates
 
     rows = [{"best_iou": iou, "costs": {"parameters": cost}} for iou, cost in values]
-    front = [row for row in rows if not any(_dominates(other, row) for other in rows)]
+    front = [row for row in rows if not any(dominates(other, row) for other in rows)]
     assert front
     for row in rows:
         beaten = any(

@@ -2,23 +2,35 @@
 
 import json
 import multiprocessing
+import re
+import shutil
+import subprocess
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from pylatexenc.latexwalker import LatexWalker
 
+from datransnet.data.catalogue import CATALOGUE
 from datransnet.engine.recipe import Recipe
 from datransnet.errors import DataError
-from datransnet.metrics import COUNT_FIELDS
+from datransnet.metrics import CONVENTIONS, COUNT_FIELDS
 from datransnet.metrics.curves import CURVE_POINTS, thinned
 from pipeline.support import source
 from pipeline.support.limit import detection_limit, limit_table
 from pipeline.support.records import Record, Run, RunFolder, all_records
-from pipeline.support.results import ablation_table, main_table, operating_table, selection_table
+from pipeline.support.references import published, reference_tables
+from pipeline.support.results import (
+    ablation_table,
+    components_table,
+    cost_table,
+    main_table,
+    operating_table,
+    selection_table,
+)
 from pipeline.support.stages import read_result, write_result
 from pipeline.support.tables import Table
-from pipeline.support.tracking import Tracker
 
 RUN = Run("Toy", "half", "d" * 8, "holdout", {"name": "datransnet", "width": 4}, Recipe(epochs=3), 1, "s" * 8)
 
@@ -121,7 +133,6 @@ def evaluation(protocol="holdout"):
                 {
                     "variant": variant,
                     "seed": seed,
-                    "parameters": 1000,
                     "val_iou": 0.5 + seed / 10,
                     "best_epoch": 3,
                     "best_on_test": {"epoch": 4, "iou": iou + 0.01},
@@ -132,7 +143,78 @@ def evaluation(protocol="holdout"):
             )
     summary = {"test": {"images": 90, "targets": 90, "empty": 0}}
     dataset = {"name": "Toy", "split": "half", "summary": summary, "excluded": {"a_1": "why"}, "treated": {}}
-    return {"protocol": protocol, "dataset": dataset, "max_fa": 2e-5, "runs": runs, "peers": []}
+    found = {"protocol": protocol, "dataset": dataset, "max_fa": 2e-5, "runs": runs, "peers": [], "removals": {}}
+    for place, run in enumerate(runs):
+        run |= {"key": f"k{place}", "model": {"image_size": 64}}
+    return found
+
+
+def costs_of(found):
+    cost = {"parameters": 1000, "operations": 2e9, "latency": 3.25, "threads": 1, "training": 90, "environment": {}}
+    return {run["key"]: cost for run in found["runs"]}
+
+
+def test_components_are_put_back_and_put_in_alone():
+    found = evaluation()
+    names = {"full": "full", "plain_%": "without_a"}
+    one, other = (next(run for run in found["runs"] if run["variant"] == name) for name in names)
+    found["removals"] = {"without_a": ["a"], "without_b": ["b"], "without_a_b": ["a", "b"]}
+    found["runs"] = [one | {"variant": "full"}]
+    found["runs"] += [
+        other | {"variant": "without_a"},
+        one | {"variant": "without_b"},
+        other | {"variant": "without_a_b"},
+    ]
+    table = components_table(found)
+    assert [(row["component"], row["how"], row["without"], row["with"]) for row in table.rows] == [
+        ("a", "leave one out", "without_a", "full"),
+        ("b", "leave one out", "without_b", "full"),
+        ("a", "add one in", "without_a_b", "without_b"),
+        ("b", "add one in", "without_a_b", "without_a"),
+    ]
+    gain = one["scores"]["basicirstd"]["iou"] - other["scores"]["basicirstd"]["iou"]
+    assert [row["iou_change_change"] for row in table.values] == pytest.approx([gain, 0, gain, 0])
+    assert components_table(found | {"removals": {"without_a": ["a"]}}) is None
+
+
+def test_the_cost_table_has_a_line_a_variant():
+    found = evaluation()
+    rows = cost_table(found, costs_of(found)).rows
+    assert rows[0] == {
+        "variant": "full",
+        "parameters": "1,000",
+        "multiply-adds (G)": "1.000",
+        "latency (ms)": "3.2",
+        "training (min)": "1.5",
+    }
+    assert [row["variant"] for row in rows] == ["full", "plain_%"]
+
+
+def test_published_numbers_stand_beside_ours_only_where_they_may():
+    found = evaluation()
+    assert reference_tables(found, main_table(found)) == []
+    found["dataset"] |= {"name": "SIRST", "split": "50_50"}
+    same, apart = reference_tables(found, main_table(found))
+    assert same.rows[0]["method"] == "DATransNet, this study"
+    assert {row["convention"] for row in same.rows} == {"basicirstd"}
+    assert ("DNA-Net", "74.81") in {(row["method"], row["IoU (%)"]) for row in same.rows}
+    assert "DNA-Net †" in {row["method"] for row in apart.rows}
+    reasons = {row["method"]: row["why not"] for row in apart.rows}
+    assert reasons["HDNet †"] == "split idx_427; convention not known"
+    found["dataset"]["split"] = "idx_427"
+    (apart,) = reference_tables(found, main_table(found))
+    assert len(apart.rows) == len([entry for entry in published() if entry["dataset"] == "SIRST"])
+
+
+def test_every_published_number_names_its_source():
+    keys = {"method", "dataset", "split", "convention", "selection", "iou", "niou", "f1", "pd", "fa", "source"}
+    for entry in published():
+        assert set(entry) == keys
+        assert entry["source"]
+        assert entry["dataset"] in CATALOGUE
+        assert entry["split"] is None or entry["split"] in CATALOGUE[entry["dataset"]].splits
+        assert entry["convention"] is None or entry["convention"] in CONVENTIONS
+        assert entry["selection"] in ("last", "test", None)
 
 
 def test_tables_say_the_same_in_every_format(tmp_path):
@@ -189,6 +271,38 @@ def test_the_operating_point_stands_beside_the_usual_threshold():
     assert "test part †" in operating_table(evaluation("literature")).note
 
 
+TABLES = Table("t", "Pd & Fa at 50 %", "a_b † ±", [{"Fa (1e-6)": "1 ± 2", "x_y": "<0.001 †"}], [{"x": 1}])
+
+
+def test_a_latex_table_compiles(tmp_path):
+    TABLES.write(tmp_path)
+    check_latex(tmp_path)
+
+
+def check_latex(folder):
+    """Compile all tables of a folder where there is TeX; else parse them and count cells."""
+    tables = sorted(folder.glob("*.tex"))
+    assert tables
+    if tex := shutil.which("pdflatex"):
+        lines = [r"\documentclass{article}", r"\usepackage{booktabs}", r"\begin{document}"]
+        lines += [*(rf"\input{{{path.stem}}}" for path in tables), r"\end{document}"]
+        (folder / "all.tex").write_text("\n".join(lines))
+        command = [tex, "-halt-on-error", "-interaction=nonstopmode", "all.tex"]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout[-2000:]
+        return
+    for path in tables:
+        text = path.read_text()
+        LatexWalker(text, tolerant_parsing=False).get_latex_nodes()
+        columns = re.search(r"\\begin{tabular}{(\w+)}", text)[1]
+        rows = re.findall(r"^(.*) \\\\$", text.split(r"\toprule")[1], re.MULTILINE)
+        assert len(rows) > 1
+        assert {len(re.findall(r"(?<!\\)&", row)) + 1 for row in rows} == {len(columns)}, path.name
+        assert not re.search(r"(?<!\\)[%#_$](?!\\)", re.sub(r"\$\S+\$|\\(?:label|caption)?{tab:\w+}", "", text)), (
+            path.name
+        )
+
+
 def test_an_empty_table_is_a_file(tmp_path):
     Table("t", "title", "note", [{"a": "1"}], [{"a": 1}]).write(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["t.csv", "t.md", "t.tex"]
@@ -202,40 +316,6 @@ def test_thinning_keeps_the_ends_of_a_curve():
     assert len(points) <= CURVE_POINTS
     assert points[0].tolist() == [0, 0, 1]
     assert points[-1].tolist() == [1, 1, 0]
-
-
-@pytest.fixture
-def tracker(tmp_path):
-    return Tracker(f"sqlite:///{tmp_path / 'mlruns.db'}", "toy", tmp_path / "artifacts", "digest")
-
-
-def test_sending_a_record_again_doubles_nothing(tracker):
-    parent = tracker.open_stage("train", "one", {"a": {"b": 1}})
-    assert tracker.open_stage("train", "one", {"a": {"b": 1}}) == parent
-    for epochs in (1, 1, 3, 2, 3):  # also late and repeated
-        tracker.send(parent, "train", "full", RUN.key, record(history=history(epochs)))
-    tracker.send(parent, "train", "full", RUN.key, record(status="done", history=history(3)))
-    client = tracker.client()
-    children = client.search_runs(["1"], f"tags.`run_key` = '{RUN.key}'")
-    assert len(children) == 1
-    points = client.get_metric_history(children[0].info.run_id, "loss")
-    assert [(point.step, point.value) for point in points] == [(1, 1.0), (2, 1 / 2), (3, 1 / 3)]
-    assert children[0].info.status == "FINISHED"
-    assert children[0].data.params["model.width"] == "4"
-
-
-def test_a_failed_run_says_why_in_mlflow(tracker):
-    parent = tracker.open_stage("train", "one", {})
-    tracker.send(parent, "train", "full", RUN.key, record(status="failed", reason="the loss is nan"))
-    (child,) = tracker.client().search_runs(["1"], f"tags.`run_key` = '{RUN.key}'")
-    assert (child.info.status, child.data.tags["reason"]) == ("FAILED", "the loss is nan")
-
-
-def test_an_unreachable_server_is_a_warning(tmp_path, caplog):
-    tracker = Tracker("http://127.0.0.1:9", "toy", None, "digest")
-    assert tracker.open_stage("train", "one", {}) is None
-    assert "Nothing is lost" in caplog.text
-    tracker.send(None, "train", "full", RUN.key, record())
 
 
 def test_the_detection_limit_counts_each_target_once_and_by_its_size():

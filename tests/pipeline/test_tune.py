@@ -10,7 +10,8 @@ from optuna.trial import TrialState
 from pipeline.support.params import Choice, Interval, parse_params
 from pipeline.support.records import Record, RunFolder
 from pipeline.support.search import SeededByPosition, distribution, encode
-from pipeline.tune import Trial, make_scheduler, replay, restore, run_of
+from pipeline.support.trial import Trial, run_of
+from pipeline.tune import make_scheduler, replay, restore
 from tests.pipeline.conftest import tiny_params
 
 SPACE = {"recipe.lr": FloatDistribution(1e-4, 1e-2, log=True), "recipe.weight_decay": FloatDistribution(0.0, 0.1)}

@@ -1,0 +1,336 @@
+"""Tracking: every point arrives once, whatever dies; and what MLflow's users expect to find is there."""
+
+import json
+import logging
+import multiprocessing
+import os
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.request
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from datransnet.data.synthetic import scene
+from datransnet.engine.predict import predict_image
+from datransnet.weights import load_weights
+from pipeline.support.serving import register
+from pipeline.support.tracking import Parent, Tracker, sync
+from tests.conftest import ROOT
+from tests.pipeline.conftest import StudyFolder, interruptible, tiny_params, wait_for
+from tests.pipeline.test_support import RUN, history, record
+
+SECONDS = float(os.environ.get("DATRANSNET_SECONDS", "5"))
+DATA = {"name": "Toy half", "digest": "d" * 40, "summary": {"train": {"images": 3, "targets": 4, "empty": 0}}}
+
+
+def tracker_at(folder: Path, uri: str = "") -> Tracker:
+    return Tracker(uri or f"sqlite:///{folder / 'mlruns.db'}", "toy", folder, DATA)
+
+
+@pytest.fixture
+def tracker(tmp_path):
+    return tracker_at(tmp_path)
+
+
+def opened(tracker: Tracker, **parent: object) -> Parent:
+    made = Parent(tracker, "train", "one", {"a": {"b": 1}}, **parent)
+    made.open()
+    return made
+
+
+def test_sending_a_record_again_doubles_nothing(tracker):
+    parent = opened(tracker).id
+    assert opened(tracker).id == parent
+    for epochs in (1, 1, 3, 2, 3):  # also late and repeated
+        tracker.send(parent, "train", "full", RUN.key, record(history=history(epochs)))
+    tracker.send(parent, "train", "full", RUN.key, record(status="done", history=history(3)))
+    client = tracker.client()
+    children = client.search_runs(["1"], f"tags.`run_key` = '{RUN.key}'")
+    assert len(children) == 1
+    points = client.get_metric_history(children[0].info.run_id, "loss")
+    assert [(point.step, point.value) for point in points] == [(1, 1.0), (2, 1 / 2), (3, 1 / 3)]
+    assert children[0].info.status == "FINISHED"
+    assert children[0].data.params["model.width"] == "4"
+    (data,) = children[0].inputs.dataset_inputs
+    assert (data.dataset.name, data.dataset.digest) == ("Toy half", "d" * 36)
+    assert json.loads(data.dataset.profile) == DATA["summary"]
+
+
+def test_a_failed_run_says_why_in_mlflow(tracker):
+    failed = record(status="failed", reason="the loss is nan")
+    tracker.send(opened(tracker).id, "train", "full", RUN.key, failed)
+    (child,) = tracker.client().search_runs(["1"], f"tags.`run_key` = '{RUN.key}'")
+    assert (child.info.status, child.data.tags["reason"]) == ("FAILED", "the loss is nan")
+
+
+def test_results_are_entered_wherever_a_training_is(tracker):
+    with opened(tracker) as parent:
+        tracker.send(parent.id, "train", "full", RUN.key, record(status="done", history=history(1)))
+        parent.results, parent.note = {RUN.key: {"test_iou": 0.5}}, "**best**"
+    for _ in range(2):  # a stage that runs again enters them again
+        opened(tracker, results={RUN.key: {"test_iou": 0.5}}).close()
+    client = tracker.client()
+    (child,) = client.search_runs(["1"], f"tags.`run_key` = '{RUN.key}'")
+    assert [point.value for point in client.get_metric_history(child.info.run_id, "test_iou")] == [0.5]
+    assert client.get_run(parent.id).data.tags["mlflow.note.content"] == "**best**"
+
+
+def test_what_a_dead_server_did_not_get_is_delivered_once(tmp_path, caplog):
+    (tmp_path / "runs" / RUN.key).mkdir(parents=True)
+    written = record(status="done", history=history(3))
+    from pipeline.support.records import RunFolder
+
+    RunFolder(tmp_path / "runs", RUN.key).write(written)
+    with Parent(tracker_at(tmp_path, "http://127.0.0.1:9"), "train", "one", {}) as parent:
+        assert parent.id is None
+        parent.tracker.send(parent.id, "train", "full", RUN.key, written)
+        parent.children, parent.metrics = {RUN.key: "full"}, {"best": 0.3}
+    assert "Nothing is lost" in caplog.text
+    tracker = tracker_at(tmp_path)
+    assert (sync(tracker), sync(tracker)) == (1, 0)
+    client = tracker.client()
+    runs = client.search_runs(["1"])
+    assert {run.data.tags["stage"]: run.info.status for run in runs} == {"train": "FINISHED"}
+    assert len(runs) == 2
+    (child,) = (run for run in runs if "run_key" in run.data.tags)
+    assert len(client.get_metric_history(child.info.run_id, "loss")) == 3
+
+
+def write_runs(folder: Path, parent: str, number: int, ready: Any) -> None:
+    """Send runs of twenty epochs, an epoch at a time, for some seconds; leaves how many points were sent."""
+    logging.basicConfig(filename=folder / f"{number}.log")
+    tracker, sent, seed = tracker_at(folder), 0, 1000 * number
+    tracker.client().get_run(parent)
+    ready.wait(120)
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        seed += 1
+        run = replace(RUN, seed=seed)
+        for epochs in range(1, 21):
+            status = "running" if epochs < 20 else "done"
+            known = record(history=history(epochs), status=status, run=run)
+            tracker.send(parent, "train", "full", run.key, known)
+        sent += 20
+    (folder / f"{number}.sent").write_text(str(sent))
+
+
+def test_eight_processes_write_at_once_and_nothing_is_lost(tracker, tmp_path):
+    parent = opened(tracker)
+    context = multiprocessing.get_context("spawn")
+    ready = context.Barrier(8)
+    writers = [context.Process(target=write_runs, args=(tmp_path, parent.id, n, ready)) for n in range(8)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    sent = [int((tmp_path / f"{number}.sent").read_text()) for number in range(8)]
+    assert min(sent) > 0
+    assert [(tmp_path / f"{number}.log").read_text() for number in range(8)] == [""] * 8  # not "database is locked"
+    with sqlite3.connect(tmp_path / "mlruns.db") as database:
+        assert database.execute("pragma journal_mode").fetchone() == ("wal",)
+        (points,) = database.execute("select count(*) from metrics where key = 'loss'").fetchone()
+        (doubled,) = database.execute(
+            "select count(*) from (select 1 from metrics where key='loss' group by run_uuid, step having count(*) > 1)"
+        ).fetchone()
+    print(f"{points} points of {sum(sent)} from 8 processes")
+    assert (points, doubled) == (sum(sent), 0)
+
+
+class Server:
+    """MLflow's tracking server on a SQLite file, which may be killed and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.uri = f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)]
+        command += ["--backend-store-uri", f"sqlite:///{self.folder / 'server.db'}", "--workers", "1"]
+        command += ["--artifacts-destination", str(self.folder / "artifacts")]
+        environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        self.process = subprocess.Popen(command, env=environment, process_group=0, **quiet)
+        wait_for(self.answers, "the tracking server does not start")
+
+    def answers(self) -> bool:
+        try:
+            return urllib.request.urlopen(f"{self.uri}/health", timeout=5).status == 200
+        except OSError:
+            return False
+
+    def kill(self) -> None:
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+@pytest.fixture
+def server(tmp_path):
+    made = Server(tmp_path)
+    made.start()
+    yield made
+    made.kill()
+
+
+def points(database: Path, stage: str) -> dict[str, list[tuple[int, float]]]:
+    """Steps and losses of each training of a stage, as the database has them."""
+    query = (
+        "select k.value, m.step, m.value from metrics m join tags s using (run_uuid) join tags k using (run_uuid) "
+        "where m.key = 'loss' and s.key = 'stage' and s.value = ? and k.key = 'run_key' order by 1, 2"
+    )
+    found: dict[str, list[tuple[int, float]]] = {}
+    with sqlite3.connect(database) as connection:
+        for key, step, value in connection.execute(query, [stage]):
+            found.setdefault(key, []).append((step, value))
+    return found
+
+
+def recorded(study: StudyFolder, stage: str) -> dict[str, list[tuple[int, float]]]:
+    """The same from the records."""
+    keys = [run["key"] for run in json.loads((study.folder / f"results/{stage}.json").read_text())["runs"]]
+    histories = {key: json.loads((study.folder / f"runs/{key}/record.json").read_text())["history"] for key in keys}
+    return {key: [(int(e["epoch"]), e["loss"]) for e in epochs] for key, epochs in histories.items()}
+
+
+@pytest.mark.study
+def test_a_server_that_dies_during_a_study_gets_every_point_once(reference, tmp_path, server):
+    study = reference["train"].copy(tmp_path / "study")
+    params = tiny_params()
+    params["recipe"]["epochs"] = 40
+    study.write(params)
+    process = study.start("train", MLFLOW_TRACKING_URI=server.uri)
+    wait_for(lambda: sum(map(len, points(tmp_path / "server.db", "train").values())) > 4, "nothing arrives")
+    server.kill()
+    known = {path: path.stat().st_mtime_ns for path in study.folder.glob("runs/*/record.json")}
+    wait_for(lambda: any(p.stat().st_mtime_ns > t for p, t in known.items()), "training waits for the server")
+    server.start()
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, out + err
+    assert study.run("sync", MLFLOW_TRACKING_URI=server.uri).returncode == 0  # should the stage have ended before it
+    assert points(tmp_path / "server.db", "train") == recorded(study, "train")
+    assert {len(found) for found in recorded(study, "train").values()} == {40}
+
+
+@pytest.mark.study
+def test_a_study_without_its_server_is_sent_later(reference, tmp_path, server):
+    study = reference["train"].copy(tmp_path / "study")
+    whole = (reference["whole"].folder / "results/train.json").read_bytes()
+    done = study.run("train", MLFLOW_TRACKING_URI="http://127.0.0.1:9")
+    assert done.returncode == 0, done.stderr
+    assert "cannot be used" in done.stderr
+    assert (study.folder / "results/train.json").read_bytes() == whole
+    still = study.run("sync", MLFLOW_TRACKING_URI="http://127.0.0.1:9")
+    assert (still.returncode, "Start it and try again" in still.stderr) == (1, True)
+    for number in (1, 0):
+        assert f"{number} stages sent" in study.run("sync", MLFLOW_TRACKING_URI=server.uri).stdout
+    assert points(tmp_path / "server.db", "train") == recorded(study, "train")
+    assert tracker_at(tmp_path, server.uri).client().get_registered_model("tiny").aliases == {"champion": "1"}
+
+
+@pytest.fixture
+def champion(reference, monkeypatch):
+    """Address of the whole study's registered model, and its folder."""
+    import mlflow
+
+    folder = reference["whole"].folder
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlruns.db'}")
+    mlflow.set_tracking_uri(os.environ["MLFLOW_TRACKING_URI"])
+    return "models:/tiny@champion", folder / "models/best"
+
+
+@pytest.mark.study
+def test_the_champion_loads_and_predicts_as_the_library_does(champion):
+    import mlflow
+
+    address, folder = champion
+    images = np.stack([scene(5, index, 32)[0] for index in range(2)])
+    model = mlflow.pyfunc.load_model(address)
+    found = model.predict(images, params={"threshold": 0.2})
+    network, recipe = load_weights(folder)
+    expected = np.stack([predict_image(network, image, recipe) for image in images])
+    np.testing.assert_allclose(found["scores"], expected, atol=1e-6)
+    np.testing.assert_array_equal(found["mask"], found["scores"] > 0.2)
+    assert {spec.name for spec in model.metadata.signature.outputs} == {"scores", "mask"}
+    assert model.metadata.saved_input_example_info is not None
+
+
+@pytest.mark.study
+def test_the_champion_is_served(champion, tmp_path):
+    address, folder = champion
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", address, "--env-manager", "local"]
+    environment = {**os.environ, "PYTHONPATH": ""}
+    with (tmp_path / "log").open("w") as output:
+        process = subprocess.Popen(
+            [*command, "--host", "127.0.0.1", "--port", str(port)],
+            cwd=tmp_path,
+            env=environment,
+            stdout=output,
+            stderr=output,
+            process_group=0,
+            preexec_fn=interruptible,
+        )
+    try:
+
+        def answers() -> bool:
+            try:
+                return urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=5).status == 200
+            except OSError:
+                return False
+
+        wait_for(answers, "the scoring server does not start")
+        image = scene(5, 0, 32)[0]
+        body = json.dumps({"inputs": image[None].tolist(), "params": {"threshold": 0.1}}).encode()
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{port}/invocations", body, {"Content-Type": "application/json"}
+        )
+        found = json.load(urllib.request.urlopen(request, timeout=60))["predictions"]
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    network, recipe = load_weights(folder)
+    np.testing.assert_array_equal(found["mask"][0], predict_image(network, image, recipe) > 0.1)
+
+
+@pytest.mark.study
+def test_a_better_network_becomes_champion_and_the_old_one_challenger(reference, tmp_path):
+    tracker = tracker_at(tmp_path)
+    parent = opened(tracker)
+    for key, val_iou, digest in (
+        ("a", 0.5, "d"),
+        ("b", 0.7, "d"),
+        ("c", 0.6, "d"),
+        ("c", 0.6, "d"),
+        ("e", 0.1, "other"),
+    ):
+        folder = tmp_path / "best"
+        shutil.copytree(reference["whole"].folder / "models/best", folder, dirs_exist_ok=True)
+        card = json.loads((folder / "card.json").read_text())
+        (folder / "card.json").write_text(json.dumps(card | {"key": key, "val_iou": val_iou, "data_digest": digest}))
+        register(tracker.client(), tracker.uri, str(parent.id), "toy", folder)
+        versions = {found.version: found for found in tracker.client().search_model_versions("name = 'toy'")}
+        named = tracker.client().get_registered_model("toy").aliases
+        aliases = {alias: versions[number].tags["run_key"] for alias, number in named.items()}
+        expected = {"a": {"champion": "a"}, "b": {"champion": "b", "challenger": "a"}}
+        expected |= {"c": {"champion": "b", "challenger": "c"}, "e": {"champion": "e", "challenger": "b"}}
+        assert aliases == expected[key]
+    assert len(versions) == 4
+
+
+def test_no_library_reports_home():
+    code = "import pipeline, os; print(os.environ['MLFLOW_DISABLE_TELEMETRY'], os.environ['RAY_USAGE_STATS_ENABLED'])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["true", "0"]
