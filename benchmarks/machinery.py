@@ -1,8 +1,8 @@
 """What Ray, Optuna, MLflow and the records cost: a sweep against the bare loop over the same trials.
 
 The bare loop is as many plain processes as the sweep has workers, each training its share of the trials with
-`datransnet.engine.fit` and nothing else, so both sides use the same cores. Both are whole commands; the sweep's start
-is told apart.
+`datransnet.engine.fit`, checkpoints included, and nothing else, so both sides use the same cores. Both are whole
+commands; the sweep's start is told apart. What a report costs is measured by itself: the record, the tracking, and Ray.
 """
 
 import argparse
@@ -13,13 +13,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from benchmarks.network import RESULTS, device_name
+from pipeline.support.records import RunFolder
 from pipeline.support.source import ROOT
+from pipeline.support.tracking import BATCHES, Parent, Tracker
 
 
 def bare(data: str, plans: list[tuple[dict[str, Any], dict[str, Any], int]]) -> None:
@@ -34,15 +37,70 @@ def bare(data: str, plans: list[tuple[dict[str, Any], dict[str, Any], int]]) -> 
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True, warn_only=True)
     train, validation = load_part(Path(data), "train"), load_part(Path(data), "val")
-    for model, recipe, seed in plans:
-        for _ in fit(create_model(**model), train, validation, Recipe(**recipe), seed=seed):
+    for number, (model, recipe, seed) in enumerate(plans):
+        checkpoint = Path(data).parent / f"{os.getpid()}-{number}.pt"
+        for _ in fit(create_model(**model), train, validation, Recipe(**recipe), seed=seed, checkpoint=checkpoint):
             pass
+
+
+REPORTS = 200
+
+
+def report(folder: Path, key: str) -> dict[str, float]:
+    """Median seconds that an epoch's record and its tracking take, of a finished run's records."""
+    runs, record = RunFolder(folder / "runs", key), RunFolder(folder / "runs", key).read()
+    assert record is not None
+    data = {"name": "bench", "digest": "d", "summary": {}}
+    stage = Parent(
+        Tracker(f"sqlite:///{folder / 'report.db'}", "bench", folder, data, 2 / BATCHES), "tune", "bench", {}
+    )
+    stage.open()
+    taken: dict[str, list[float]] = {"record": [], "tracking": []}
+    for epoch in range(1, REPORTS + 1):
+        history = [record.history[0] | {"epoch": number} for number in range(1, epoch + 1)]
+        known = replace(record, status="running", history=history)
+        started = time.perf_counter()
+        RunFolder(folder / "bench", key).write(known)
+        written = time.perf_counter()
+        stage.tracker.send(stage.id, "tune", "bench", key, known)
+        taken["record"].append(written - started)
+        taken["tracking"].append(time.perf_counter() - written)
+        time.sleep(0.02)
+    assert runs.read() == record
+    return {name: sum(seconds) / REPORTS for name, seconds in taken.items()}
+
+
+def ray_report() -> float:
+    """Seconds that a report to Ray Tune takes, two trials at a time."""
+    import ray
+    from ray import tune
+
+    def trial(config: dict[str, Any]) -> None:
+        for _ in range(10):
+            tune.report({"iou": 0.5})
+        started = time.perf_counter()
+        for _ in range(REPORTS):
+            tune.report({"iou": 0.5})
+        tune.report({"iou": 0.5, "each": (time.perf_counter() - started) / REPORTS})
+
+    with tempfile.TemporaryDirectory() as name:
+        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+        scheduler = tune.schedulers.ASHAScheduler(
+            metric="iou", mode="max", max_t=10 * REPORTS, grace_period=5 * REPORTS
+        )
+        results = tune.Tuner(
+            trial,
+            tune_config=tune.TuneConfig(num_samples=2, scheduler=scheduler),
+            run_config=tune.RunConfig(storage_path=name, verbose=0),
+        ).fit()
+        ray.shutdown()
+    return float(max(result.metrics["each"] for result in results))
 
 
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trials", type=int, default=8)
+    parser.add_argument("--trials", type=int, default=24)
     parser.add_argument("--epochs", type=int, default=7, help="of a trial; 7 are about 30 s")
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
@@ -78,9 +136,9 @@ def main() -> None:
         for process in processes:
             process.join()
         bare_seconds = time.perf_counter() - started
+        reports = {**report(folder, trials[0]["key"]), "ray": ray_report()}
     first = min(trial["started"] for trial in trials)
     sweep_seconds = max(trial["ended"] for trial in trials) - first
-    inside = [(trial["ended"] - trial["started"] - trial["training"]) / trial["epochs"] for trial in trials]
     starts = sorted(trial["started"] for trial in trials)[options.workers :]
     ends = sorted(trial["ended"] for trial in trials)
     gaps = [start - end for start, end in zip(starts, ends, strict=False)]
@@ -94,7 +152,7 @@ def main() -> None:
         "command_ratio": seconds["tune"] / bare_seconds,
         "trials_ratio": sweep_seconds / bare_seconds,
         "gap_seconds": gaps,
-        "report_seconds": sorted(inside)[len(inside) // 2],
+        "report_seconds": reports,
     }
     print(
         f"trials of {content['trial_seconds']:.0f} s on {options.workers} workers: bare {bare_seconds:.1f} s;", end=" "
@@ -103,7 +161,7 @@ def main() -> None:
     print(
         f"{sweep_seconds:.1f} s ({content['trials_ratio']:.2f}×); next trial after {max(gaps):.2f} s at most;", end=" "
     )
-    print(f"an epoch's record, report and tracking {content['report_seconds'] * 1000:.0f} ms")
+    print("an epoch's " + ", ".join(f"{name} {seconds * 1000:.1f} ms" for name, seconds in reports.items()))
     path = RESULTS / "machinery.json"
     path.write_text(json.dumps(content, indent=1) + "\n")
     print(path)
@@ -120,6 +178,7 @@ def _trials(folder: Path) -> list[dict[str, Any]]:
                 "model": record["run"]["model"],
                 "recipe": record["run"]["recipe"],
                 "seed": record["run"]["seed"],
+                "key": key,
                 "epochs": len(record["history"]),
                 "training": sum(epoch["seconds"] for epoch in record["history"]),
                 "started": (place / "lock").stat().st_mtime,

@@ -28,6 +28,7 @@ def project(tmp_path_factory) -> Path:
     params = tiny_params()
     params["recipe"]["epochs"] = params["tune"]["epochs"] = 2
     params["tune"] |= {"trials": 2, "grace": 1}
+    params["evaluate"]["max_fa"] = 2e-5
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
     subprocess.run(["dvc", "init", "-q"], cwd=folder, check=True, env=environment(folder))
