@@ -1,4 +1,4 @@
-"""The how-to pages do what they say: their files are written and their commands run."""
+"""The documentation does what it says: commands run, generated pages are current, links lead somewhere."""
 
 import os
 import re
@@ -8,15 +8,58 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
+import yaml
 from PIL import Image
 
 from datransnet.data.synthetic import scene
 from tests.conftest import ROOT
+from tests.pipeline.conftest import tiny_params
+
+PAGES = sorted(
+    path for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "cluster/README.md"] if path.is_file()
+)
 
 
 def blocks(page: Path, language: str) -> list[str]:
     """Code blocks of a page."""
     return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def write_files(page: Path, folder: Path) -> None:
+    """Write the blocks of a page whose first line names a file."""
+    for block in [*blocks(page, "python"), *blocks(page, "yaml")]:
+        if name := re.match(r"# (\S+\.(?:py|yaml))\n", block):
+            (folder / name[1]).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name[1]).write_text(block)
+
+
+def run(script: str, folder: Path, source: Path = ROOT) -> str:
+    """Run a page's commands with its code; returns what they print."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-ec", script],
+        cwd=folder,
+        env={**os.environ, "PATH": path, "PYTHONPATH": str(source), "MLFLOW_TRACKING_URI": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def project(tmp_path) -> Path:
+    """A copy of the code, to be changed."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    for name in ("datransnet", "pipeline", "profiles", "tests"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
+    for name in ("dvc.yaml", "pyproject.toml", "conftest.py"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(tiny_params()))
+    return tmp_path
 
 
 def test_own_data(tmp_path):
@@ -28,23 +71,77 @@ def test_own_data(tmp_path):
         Image.fromarray(image).save(tmp_path / f"my_data/images/{index:04}.png")
         Image.fromarray(mask.astype(np.uint8) * 255).save(tmp_path / f"my_data/masks/{index:04}.png")
     (tmp_path / ".dvc").mkdir()
-    (tmp_path / "profiles").mkdir()
     for name in ("params.yaml", "dvc.yaml"):
         shutil.copy(ROOT / name, tmp_path)
-    (profile,) = blocks(page, "yaml")
-    name = re.search(r"profiles/\S+\.yaml", profile)[0]
-    (tmp_path / name).write_text(profile)
-    commands = "\n".join(["set -e", *blocks(page, "bash")])
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    done = subprocess.run(
-        ["bash", "-c", commands],
-        cwd=tmp_path,
-        env={**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "split: MyData random: train" in done.stdout
+    write_files(page, tmp_path)
+    out = run("\n".join(blocks(page, "bash")), tmp_path)
+    assert "split: MyData random: train" in out
     assert (tmp_path / "studies/mine/data/MyData/sanitation.json").is_file()
-    assert '"seen_in_training": 0' in done.stdout
+    assert '"seen_in_training": 0' in out
+
+
+def test_own_model(project):
+    page = ROOT / "docs/how-to/own-model.md"
+    write_files(page, project)
+    out = run("\n".join(blocks(page, "bash")), project, source=project)
+    assert re.search(r"\d+ passed", out)
+    assert "valid (study plain)" in out
+
+
+def test_own_convention(project):
+    page = ROOT / "docs/how-to/own-metric.md"
+    out = run("\n".join(blocks(page, "bash")), project, source=project)
+    assert "Convention(name='scaled', scaled=True, fa='components'" in out
+
+
+@pytest.mark.study
+def test_own_metric_and_the_champion(reference, tmp_path):
+    study = reference["whole"].copy(tmp_path / "study").folder
+    for name in ("own-metric", "mlflow"):
+        write_files(ROOT / f"docs/how-to/{name}.md", study)
+    assert re.search(r"mean score on targets: 0\.\d+", run("python mean_score.py", study))
+    for block in blocks(ROOT / "docs/how-to/mlflow.md", "bash"):
+        assert "0 stages sent" in run(block, study)
+    script = (study / "mask.py").read_text().replace("models:/quick@", "models:/tiny@")
+    (study / "mask.py").write_text(
+        script.replace("mlruns.db", str(reference["whole"].folder / "mlruns.db").lstrip("/"))
+    )
+    (study / "mask.py").write_text((study / "mask.py").read_text().replace("sqlite:///", "sqlite:////"))
+    assert "(2, 64, 64) uint8" in run("python mask.py", study)
+
+
+def test_generated_pages_are_current():
+    done = subprocess.run(
+        [sys.executable, "docs/generate.py", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_commands_exist(page):
+    """Every command and option of the project that a page shows is one; what they do is tested where they live."""
+    known = (ROOT / "docs/reference/commands.md").read_text()
+    commands = {
+        package: dict(re.findall(r"### (\w+)\n(.*?)(?=\n##|\Z)", part, re.DOTALL))
+        for package, part in re.findall(r"## python -m (\w+)\n(.*?)(?=\n## |\Z)", known, re.DOTALL)
+    }
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    for target in re.findall(r"`make ([a-z][a-z-]*)|^make ([a-z-]+)", page.read_text(), re.MULTILINE):
+        assert "".join(target) in targets
+    for package, verb, rest in re.findall(r"python -m (datransnet|pipeline) (\w+)([^\n`#]*)", page.read_text()):
+        assert verb in commands[package], f"{package} {verb}"
+        for option in re.findall(r"\s(--?[a-z][a-z-]*)", rest):
+            assert f"{option}`" in commands[package][verb] or f"{option}," in commands[package][verb], (
+                f"{verb} {option}"
+            )
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 180

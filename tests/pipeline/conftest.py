@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
+from filelock import FileLock
 
 STAGES = ("fetch", "split", "tune", "train", "ablate", "evaluate", "report")
 
@@ -124,12 +125,17 @@ def wait_for(condition: Callable[[], object], otherwise: str, seconds: float = 1
 
 @pytest.fixture(scope="session")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, StudyFolder]]:
-    """A whole tiny study, and copies of it as it was before each stage."""
-    root = tmp_path_factory.mktemp("studies")
-    study = StudyFolder(root / "whole", tiny_params())
-    before = {}
-    for stage in STAGES:
-        before[stage] = study.copy(root / f"before-{stage}")
-        study.succeed(stage)
-    yield {**before, "whole": study}
+    """A whole tiny study, and copies of it as it was before each stage; made once for all of xdist's workers."""
+    root = tmp_path_factory.getbasetemp()
+    root = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "studies"
+    root.mkdir(exist_ok=True)
+    study = StudyFolder(root / "whole")
+    with FileLock(root / "lock", timeout=500):
+        if not (root / "made").exists():
+            study.write(tiny_params())
+            for stage in STAGES:
+                study.copy(root / f"before-{stage}")
+                study.succeed(stage)
+            (root / "made").touch()
+    yield {"whole": study} | {stage: StudyFolder(root / f"before-{stage}") for stage in STAGES}
     assert not study.wait_until_alone()

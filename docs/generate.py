@@ -1,0 +1,173 @@
+"""Write what is generated in the documentation: the reference pages, and the results in the README.
+
+``make docs`` writes; ``python docs/generate.py --check`` only says what is stale, with exit code 1.
+"""
+
+import dataclasses
+import importlib
+import inspect
+import sys
+from pathlib import Path
+from typing import get_args, get_origin
+
+import typer
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+MODULES = (
+    "datransnet",
+    "datransnet.models.official",
+    "datransnet.metrics",
+    "datransnet.weights",
+    "datransnet.engine.fit",
+)
+BEGIN, END = "<!-- results: written by make docs -->\n", "<!-- end of results -->\n"
+
+
+def models_in(annotation: object) -> list[type[BaseModel]]:
+    """Sections that a field's type speaks of."""
+    if inspect.isclass(annotation) and get_origin(annotation) is None and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in models_in(part)]
+
+
+def kind(annotation: object) -> str:
+    """A type as a person reads it."""
+    text = inspect.formatannotation(annotation).replace("typing.", "").replace("pipeline.support.params.", "")
+    return text.replace("pydantic.types.", "").replace("|", "or").replace("datransnet.engine.recipe.", "")
+
+
+def bounds(metadata: list[object]) -> str:
+    """Bounds of a field."""
+    signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
+    found = [
+        f"{sign} {getattr(item, name)}" for item in metadata for name, sign in signs.items() if hasattr(item, name)
+    ]
+    return ", ".join(found)
+
+
+def params_page() -> str:
+    """``docs/reference/params.md``."""
+    from datransnet.engine.recipe import Recipe
+    from pipeline.support.params import Params
+
+    lines = [
+        "# params.yaml",
+        "",
+        "`python -m pipeline validate` checks all of this. Written from the code by `make docs`.",
+    ]
+    queue, seen = [("", Params)], set()
+    while queue:
+        path, model = queue.pop(0)
+        if model in seen:
+            continue
+        seen.add(model)
+        lines += ["", f"## {path or 'Top level'}", "", inspect.getdoc(model) or "", ""]
+        lines += ["| key | type | bounds | default |", "|---|---|---|---|"]
+        for name, field in model.model_fields.items():
+            default = "required" if field.default is PydanticUndefined else f"`{field.default!r}`"
+            if isinstance(field.default, BaseModel):
+                default = "see there"
+            lines.append(f"| `{name}` | {kind(field.annotation)} | {bounds(field.metadata)} | {default} |")
+            queue += [(f"{path}.{name}".strip("."), inner) for inner in models_in(field.annotation)]
+    lines += ["", "## recipe", "", "```text", inspect.getdoc(Recipe) or "", "```", "", "| key | default |", "|---|---|"]
+    lines += [f"| `{field.name}` | `{field.default!r}` |" for field in dataclasses.fields(Recipe)]
+    return "\n".join(lines) + "\n"
+
+
+def commands_page() -> str:
+    """``docs/reference/commands.md``."""
+    lines = [
+        "# Commands",
+        "",
+        "Written from the code by `make docs`. Exit codes: 0 done; 1 something failed; 2 bad parameters or",
+    ]
+    lines += ["arguments; 3 bad or missing data; 130 interrupted."]
+    for package in ("pipeline", "datransnet"):
+        group = typer.main.get_command(importlib.import_module(f"{package}.__main__").app)
+        lines += ["", f"## python -m {package}", "", group.help or ""]
+        for name, command in group.commands.items():  # type: ignore[attr-defined]
+            lines += [
+                "",
+                f"### {name}",
+                "",
+                (command.help or "").strip(),
+                "",
+                "| option | | default |",
+                "|---|---|---|",
+            ]
+            for option in command.params:
+                shown = ", ".join([*option.opts, *option.secondary_opts])
+                default = "required" if option.required else f"`{option.default}`"
+                lines.append(f"| `{shown}` | {getattr(option, 'help', None) or ''} | {default} |")
+    return "\n".join(lines) + "\n"
+
+
+def python_page() -> str:
+    """``docs/reference/python.md``."""
+    lines = ["# Python", "", "The public names of the library, written from their docstrings by `make docs`."]
+    for name in MODULES:
+        module = importlib.import_module(name)
+        public = getattr(module, "__all__", None) or [
+            key for key, value in vars(module).items() if getattr(value, "__module__", "") == name and key[0] != "_"
+        ]
+        lines += ["", f"## {name}", "", inspect.getdoc(module) or ""]
+        for key in sorted(public, key=str.lower):
+            value = getattr(module, key)
+            if not (inspect.isfunction(value) or inspect.isclass(value)):
+                continue
+            lines += ["", f"### {key}", "", "```python", f"{key}{signature(value)}", "```", ""]
+            lines += ["```text", inspect.getdoc(value) or "", "```"]
+    return "\n".join(lines) + "\n"
+
+
+def signature(value: object) -> str:
+    """A signature without defaults that print an address."""
+    try:
+        return str(inspect.signature(value))  # type: ignore[arg-type]
+    except ValueError:
+        return "(…)"
+
+
+def readme_page() -> str:
+    """The README with the main tables of the committed studies."""
+    text = (ROOT / "README.md").read_text()
+    before, rest = text.split(BEGIN)
+    _, after = rest.split(END)
+    rows = ["| study | convention | seeds | IoU (%) | nIoU (%) | Pd (%) | Fa (1e-6) |", "|---|---|---|---|---|---|---|"]
+    for title, folder in (
+        ("default, synthetic", "reports"),
+        ("SIRST `idx_427`, width 8, CPU", "studies/sirst/reports"),
+    ):
+        for line in (ROOT / folder / "tables/main.md").read_text().splitlines():
+            if line.startswith("| DATransNet"):
+                _, convention, seeds, iou, niou, _, pd, fa, _ = (cell.strip() for cell in line.strip("| ").split("|"))
+                rows.append(f"| [{title}]({folder}/tables) | {convention} | {seeds} | {iou} | {niou} | {pd} | {fa} |")
+    return before + BEGIN + "\n".join(rows) + "\n" + END + after
+
+
+PAGES = {
+    "docs/reference/params.md": params_page,
+    "docs/reference/commands.md": commands_page,
+    "docs/reference/python.md": python_page,
+    "README.md": readme_page,
+}
+
+
+def main() -> None:
+    """Write the pages, or say which are stale."""
+    stale = []
+    for name, page in PAGES.items():
+        text = page()
+        if not (ROOT / name).exists() or (ROOT / name).read_text() != text:
+            stale.append(name)
+            if "--check" not in sys.argv:
+                (ROOT / name).write_text(text)
+    if "--check" in sys.argv and stale:
+        sys.exit(f"stale: {', '.join(stale)}. Run make docs.")
+
+
+if __name__ == "__main__":
+    main()
