@@ -1,6 +1,7 @@
 """Stage ablate: the winner without each of its components, with each alone, and named variants, on the same seeds."""
 
 from pipeline.support.cluster import run_jobs
+from pipeline.support.memory import with_share
 from pipeline.support.networks import check_models
 from pipeline.support.paths import Study
 from pipeline.support.records import digest_of
@@ -10,6 +11,7 @@ from pipeline.support.tracking import Parent, Tracker
 
 def main(study: Study) -> None:
     """Run the stage."""
+    study = with_share(study)
     params = study.params
     check_models(params)
     model, recipe = winner(study)

@@ -17,6 +17,7 @@ from datransnet.data.scores import find_predictions, read_scores
 from datransnet.data.splits import SANITATION
 from datransnet.metrics import TargetRecord, operating_point, roc, target_records
 from pipeline.support.console import Progress, Row
+from pipeline.support.memory import with_share
 from pipeline.support.networks import cost, latency
 from pipeline.support.paths import Study
 from pipeline.support.records import RunFolder, digest_of
@@ -31,6 +32,7 @@ SHOWN = 2
 
 def main(study: Study) -> None:
     """Run the stage."""
+    study = with_share(study)
     params, manifest = study.params, read_manifest(study)
     entries = [
         _Entry(study, stage, content)

@@ -5,6 +5,7 @@ import shutil
 
 from datransnet.atomic import atomic_path
 from pipeline.support.cluster import run_jobs
+from pipeline.support.memory import with_share
 from pipeline.support.paths import Study
 from pipeline.support.records import digest_of
 from pipeline.support.stages import hand_on, make_jobs, read_manifest, seeds_of, winner
@@ -14,6 +15,7 @@ from pipeline.support.training import Job
 
 def main(study: Study) -> None:
     """Run the stage."""
+    study = with_share(study)
     params = study.params
     model, recipe = winner(study)
     watched = params.protocol == "holdout"  # `literature` selects on the test part anyway

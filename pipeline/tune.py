@@ -26,6 +26,7 @@ from datransnet.data.manifest import Manifest
 from datransnet.errors import DATransNetError, TrainingError
 from pipeline.support.cluster import cluster_use, ray_session, report_failures
 from pipeline.support.console import Progress
+from pipeline.support.memory import with_share
 from pipeline.support.networks import check_models, cost
 from pipeline.support.params import Params, Tune
 from pipeline.support.paths import Study
@@ -90,7 +91,7 @@ class Budget(tune.Stopper):
     def gpu_seconds(self) -> float:
         """Seconds of GPUs that all epochs took; a fraction of a GPU counts as that."""
         records = [record for trial in self.trials.values() for record in trial.records() if record]
-        return self.params.resources.gpus * sum(epoch["seconds"] for record in records for epoch in record.history)
+        return self.params.resources.share * sum(epoch["seconds"] for record in records for epoch in record.history)
 
     def close(self) -> None:
         """Enter the time."""
@@ -177,6 +178,7 @@ def replay(scheduler: TrialScheduler, trials: Mapping[str, Trial]) -> None:
 
 def main(study: Study) -> None:
     """Run the stage."""
+    study = with_share(study)
     params, manifest = study.params, read_manifest(study)
     check_models(params)
     identity = identity_of(params, manifest)
@@ -285,7 +287,7 @@ def _tuner(
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
     limited = params.tune.wall_hours is not None or params.tune.gpu_hours is not None
     return tune.Tuner(
-        tune.with_resources(trial, {"cpu": params.resources.cpus, "gpu": params.resources.gpus}),
+        tune.with_resources(trial, {"cpu": params.resources.cpus, "gpu": params.resources.share}),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=scheduler,

@@ -244,15 +244,24 @@ class Evaluate(Strict):
 
 
 class Resources(Strict):
-    """What one training occupies. ``gpus`` may be a fraction: 0.5 puts two on one GPU."""
+    """What one training occupies.
+
+    ``gpus`` may be a fraction: 0.5 puts two on one GPU. If it is null, as many share a GPU as its memory holds, which
+    every stage that trains measures first on its own machine; without a GPU there, training is on the CPU.
+    """
 
     cpus: int = Field(1, ge=1)
-    gpus: float = Field(0, ge=0)
+    gpus: float | None = Field(0, ge=0)
+
+    @property
+    def share(self) -> float:
+        """Of a GPU, once it is known."""
+        return self.gpus or 0.0
 
     @property
     def device(self) -> str:
         """Where torch works."""
-        return "cuda" if self.gpus else "cpu"
+        return "cuda" if self.share else "cpu"
 
 
 class Cluster(Strict):

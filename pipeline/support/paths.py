@@ -14,9 +14,10 @@ from pipeline.support.params import Params, read_params
 
 @dataclass(frozen=True)
 class Study:
-    """The files of the study in ``folder`` (absolute)."""
+    """The files of the study in ``folder`` (absolute); ``gpus`` is the share of a GPU that was measured."""
 
     folder: Path
+    gpus: float | None = None
 
     @classmethod
     def here(cls) -> "Study":
@@ -30,7 +31,10 @@ class Study:
         Raises:
             ParameterError: if they hold mistakes.
         """
-        return read_params(self.folder / "params.yaml")
+        params = read_params(self.folder / "params.yaml")
+        if self.gpus is None:
+            return params
+        return params.model_copy(update={"resources": params.resources.model_copy(update={"gpus": self.gpus})})
 
     @cached_property
     def home(self) -> Path:
