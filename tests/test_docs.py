@@ -94,18 +94,6 @@ def test_own_convention(project):
     assert "Convention(name='scaled', scaled=True, fa='components'" in out
 
 
-@pytest.mark.study
-def test_own_metric_and_the_champion(reference, tmp_path):
-    study = reference["whole"].copy(tmp_path / "study").folder
-    for name in ("own-metric", "mlflow"):
-        write_files(ROOT / f"docs/how-to/{name}.md", study)
-    assert re.search(r"mean score on targets: 0\.\d+", run("python mean_score.py", study))
-    for block in blocks(ROOT / "docs/how-to/mlflow.md", "bash"):
-        assert "0 stages sent" in run(block, study)
-    (study / "mask.py").write_text((study / "mask.py").read_text().replace("models:/quick@", "models:/tiny@"))
-    assert "(2, 64, 64) uint8" in run("python mask.py", study)
-
-
 def test_generated_pages_are_current():
     done = subprocess.run(
         [sys.executable, "docs/generate.py", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
