@@ -180,9 +180,7 @@ def test_a_sweep_survives_what_happens_to_its_machines(machines):
         machines.succeed(index, command_of("worker").rstrip() + " --num-cpus=1")
 
     params = tiny_params()
-    params["recipe"] |= {"size": 64, "epochs": 8}
-    params["data"]["synthetic"] = {"train": 24, "val": 8, "test": 4, "size": 64}
-    params["tune"] |= {"trials": TRIALS, "epochs": 8, "concurrent": 3, "points": []}
+    params["tune"] |= {"trials": TRIALS, "concurrent": 3, "points": []}
     params["cluster"] = {"storage": f"postgresql+psycopg2://postgres@{machines.head}/optuna"}
     study = StudyFolder(machines.folder / "study", params)
     study.succeed("fetch", "split")
