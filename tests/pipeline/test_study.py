@@ -90,8 +90,26 @@ def test_mlflow_shows_a_parent_a_stage_and_a_child_a_run(reference):
 def test_a_stage_that_has_nothing_to_do_trains_nothing(reference, tmp_path):
     study = reference["whole"].copy(tmp_path / "study")
     before = records(study)
-    study.succeed("tune", "train", "ablate")
+    study.succeed("tune", "ablate")
+    assert study.run("train", "--quiet").stdout.startswith("train: 2 done; best validation IoU")
     assert records(study) == before
+
+
+def test_quiet_shows_how_a_stage_ended_and_nothing_else(capsys, monkeypatch):
+    from pipeline.support import console
+
+    monkeypatch.setattr(console, "PLAIN_INTERVAL", 0.0)
+    row = console.Row("a", "pruned", 3, 8, 0.5)
+    with console.Progress("tune", 2) as progress:
+        progress.update([row], "1/4 CPUs")
+    assert capsys.readouterr().out == (
+        "tune: 1/2 runs ended, 1 pruned, 3 epochs, best validation IoU 0.5000; 1/4 CPUs\n"
+    )
+    monkeypatch.setattr(console, "_quiet", True)
+    with console.Progress("tune", 2) as progress:
+        progress.update([row])
+        progress.finish([row])
+    assert capsys.readouterr().out == "tune: 1 pruned; best validation IoU 0.5000 (a); 0 s\n"
 
 
 def progress(study: StudyFolder, stage: str) -> int:
