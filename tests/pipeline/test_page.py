@@ -5,11 +5,9 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import urllib.parse
-import urllib.request
 from pathlib import Path
 
 import pytest
@@ -17,7 +15,7 @@ import pytest
 from pipeline.support.tables import Table
 from pipeline.support.verdict import verdict
 from tests.conftest import ROOT
-from tests.pipeline.conftest import wait_for
+from tests.pipeline.conftest import answers, free_port, wait_for
 from tests.pipeline.test_support import evaluation
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -107,22 +105,14 @@ def test_the_curves_can_be_read_off(reference):
 def tracking(reference):
     """The tracking server on the whole study, as `make ui` starts it."""
     command = re.search(r"^ui:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)[1]
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = command.replace("\\\n", " ").replace("$(PORT)", str(port))
     command = command.replace("$(CURDIR)", str(reference["whole"].folder))
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     server = subprocess.Popen(["sh", "-c", command], env={**os.environ, "PATH": path}, process_group=0, **quiet)
 
-    def answers() -> bool:
-        try:
-            return urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5).status == 200
-        except OSError:
-            return False
-
-    wait_for(answers, "the MLflow UI does not start")
+    wait_for(lambda: answers(f"http://127.0.0.1:{port}/health"), "the MLflow UI does not start")
     yield f"http://127.0.0.1:{port}"
     os.killpg(server.pid, signal.SIGKILL)
     server.wait()

@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -25,7 +24,7 @@ from datransnet.weights import load_weights
 from pipeline.support.serving import register
 from pipeline.support.tracking import Parent, Tracker, sync
 from tests.conftest import ROOT
-from tests.pipeline.conftest import StudyFolder, interruptible, tiny_params, wait_for
+from tests.pipeline.conftest import StudyFolder, answers, free_port, interruptible, tiny_params, wait_for
 from tests.pipeline.test_support import RUN, history, record
 
 SECONDS = float(os.environ.get("DATRANSNET_SECONDS", "5"))
@@ -149,10 +148,7 @@ class Server:
     """MLflow's tracking server on a SQLite file, which may be killed and started again."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.folder, self.port = folder, free_port()
         self.uri = f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
@@ -162,13 +158,7 @@ class Server:
         environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         self.process = subprocess.Popen(command, env=environment, process_group=0, **quiet)
-        wait_for(self.answers, "the tracking server does not start")
-
-    def answers(self) -> bool:
-        try:
-            return urllib.request.urlopen(f"{self.uri}/health", timeout=5).status == 200
-        except OSError:
-            return False
+        wait_for(lambda: answers(f"{self.uri}/health"), "the tracking server does not start")
 
     def kill(self) -> None:
         if self.process.poll() is None:
@@ -269,9 +259,7 @@ def test_the_champion_loads_and_predicts_as_the_library_does(champion):
 @pytest.mark.study
 def test_the_champion_is_served(champion, tmp_path):
     address, folder = champion
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", address, "--env-manager", "local"]
     environment = {**os.environ, "PYTHONPATH": ""}
     with (tmp_path / "log").open("w") as output:
@@ -285,14 +273,7 @@ def test_the_champion_is_served(champion, tmp_path):
             preexec_fn=interruptible,
         )
     try:
-
-        def answers() -> bool:
-            try:
-                return urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=5).status == 200
-            except OSError:
-                return False
-
-        wait_for(answers, "the scoring server does not start")
+        wait_for(lambda: answers(f"http://127.0.0.1:{port}/ping"), "the scoring server does not start")
         image = scene(5, 0, 32)[0]
         body = json.dumps({"inputs": image[None].tolist(), "params": {"threshold": 0.1}}).encode()
         request = urllib.request.Request(
