@@ -26,7 +26,7 @@ from benchmarks.network import RESULTS, device_name
 from datransnet.engine.recipe import Recipe
 from pipeline.support.params import Tune
 from pipeline.support.records import Record, Run, RunFolder, git_revision
-from pipeline.support.tracking import BATCHES, Parent, Tracker
+from pipeline.support.tracking import BATCHES, Tracker
 
 EVERY = 10.0
 """Seconds between two reports of a trial."""
@@ -87,9 +87,7 @@ def tracking(folder: Path, database: str, processes: int, trials: int, seconds: 
                 break
             except OSError:
                 time.sleep(0.2)
-        stage = Parent(Tracker(uri, "events", folder, DATA), "tune", "events", {})
-        stage.open()
-        parent = str(stage.id)
+        parent = Tracker(uri, "events", folder, DATA).open_stage("tune", "events", {}, "")
         rate, each = trials / EVERY / processes, trials // processes
         with ProcessPoolExecutor(processes) as pool:
             parts = [range(part * each, (part + 1) * each) for part in range(processes)]

@@ -22,7 +22,7 @@ import yaml
 from benchmarks.network import RESULTS, device_name
 from pipeline.support.records import RunFolder
 from pipeline.support.source import ROOT
-from pipeline.support.tracking import BATCHES, Parent, Tracker
+from pipeline.support.tracking import BATCHES, Tracker
 
 
 def bare(data: str, plans: list[tuple[dict[str, Any], dict[str, Any], int]]) -> None:
@@ -51,10 +51,8 @@ def report(folder: Path, key: str) -> dict[str, float]:
     runs, record = RunFolder(folder / "runs", key), RunFolder(folder / "runs", key).read()
     assert record is not None
     data = {"name": "bench", "digest": "d", "summary": {}}
-    stage = Parent(
-        Tracker(f"sqlite:///{folder / 'report.db'}", "bench", folder, data, 2 / BATCHES), "tune", "bench", {}
-    )
-    stage.open()
+    tracker = Tracker(f"sqlite:///{folder / 'report.db'}", "bench", folder, data, 2 / BATCHES)
+    parent = tracker.open_stage("tune", "bench", {}, "")
     taken: dict[str, list[float]] = {"record": [], "tracking": []}
     for epoch in range(1, REPORTS + 1):
         history = [record.history[0] | {"epoch": number} for number in range(1, epoch + 1)]
@@ -62,7 +60,7 @@ def report(folder: Path, key: str) -> dict[str, float]:
         started = time.perf_counter()
         RunFolder(folder / "bench", key).write(known)
         written = time.perf_counter()
-        stage.tracker.send(stage.id, "tune", "bench", key, known)
+        tracker.send(parent, "tune", "bench", key, known)
         taken["record"].append(written - started)
         taken["tracking"].append(time.perf_counter() - written)
         time.sleep(0.02)

@@ -5,8 +5,9 @@ from pipeline.support.memory import with_share
 from pipeline.support.networks import check_models
 from pipeline.support.paths import Study
 from pipeline.support.records import digest_of
+from pipeline.support.stage_run import StageRun
 from pipeline.support.stages import hand_on, make_jobs, read_manifest, seeds_of, winner
-from pipeline.support.tracking import Parent, Tracker
+from pipeline.support.tracking import Tracker
 
 
 def main(study: Study) -> None:
@@ -21,7 +22,7 @@ def main(study: Study) -> None:
         for run in seeds_of(study, model | dict(changes), recipe, params.ablate.seeds)
     ]
     tracker, identity = Tracker.of(study, read_manifest(study)), digest_of([run.key for _, run in runs])
-    with Parent(tracker, "ablate", identity, params.digestible) as parent:
+    with StageRun(tracker, "ablate", identity, params.digestible) as parent:
         jobs = make_jobs(study, "ablate", tracker, parent.id, runs)
         parent.children = {run.key: name for name, run in runs}
         hand_on(study, "ablate", jobs, run_jobs("ablate", jobs, params))

@@ -23,8 +23,9 @@ from pipeline.support.paths import Study
 from pipeline.support.records import RunFolder, digest_of
 from pipeline.support.scores import ScoreMap, stored_scores
 from pipeline.support.scoring import scored, scored_at
+from pipeline.support.stage_run import StageRun
 from pipeline.support.stages import read_manifest, read_result, run_from, write_result
-from pipeline.support.tracking import Parent, Tracker
+from pipeline.support.tracking import Tracker
 
 SHOWN = 2
 """Test images with the most missed targets, and with the most false alarms, among the examples."""
@@ -42,7 +43,7 @@ def main(study: Study) -> None:
     selecting: Part = "test" if params.protocol == "literature" else "val"
     test, selection = load_part(study.data, "test"), load_part(study.data, selecting)
     identity = digest_of([[entry.key for entry in entries], params.evaluate.model_dump(), manifest.digest])
-    with Parent(Tracker.of(study, manifest), "evaluate", identity, params.digestible) as parent:
+    with StageRun(Tracker.of(study, manifest), "evaluate", identity, params.digestible) as parent:
         with atomic_path(study.results / "evaluation") as partial, Progress("evaluate", len(entries)) as progress:
             (partial / "curves").mkdir(parents=True)
             results = []

@@ -40,9 +40,10 @@ from pipeline.support.results import (
     selection_table,
     winners,
 )
+from pipeline.support.stage_run import StageRun
 from pipeline.support.stages import read_manifest, read_result
 from pipeline.support.tables import COLUMNS, Table
-from pipeline.support.tracking import Parent, Tracker
+from pipeline.support.tracking import Tracker
 from pipeline.support.verdict import verdict
 
 FIGURES = {
@@ -118,7 +119,7 @@ def main(study: Study) -> None:
     _write_plots(study, found.evaluation, found.trained, found.curves)
     write_text(study.reports / "report.html", _page(study, found, tables, sentences))
     tracker = Tracker.of(study, read_manifest(study))
-    with Parent(tracker, "report", digest_of(metrics), study.params.digestible) as parent:
+    with StageRun(tracker, "report", digest_of(metrics), study.params.digestible) as parent:
         parent.metrics, parent.files = _flat(metrics), [study.reports]
         parent.note = "\n\n".join([*sentences, tables["main"].markdown, tables["ablation"].markdown])
     first = tables["main"].rows[0]

@@ -8,8 +8,9 @@ from pipeline.support.cluster import run_jobs
 from pipeline.support.memory import with_share
 from pipeline.support.paths import Study
 from pipeline.support.records import digest_of
+from pipeline.support.stage_run import StageRun
 from pipeline.support.stages import hand_on, make_jobs, read_manifest, seeds_of, winner
-from pipeline.support.tracking import Parent, Tracker
+from pipeline.support.tracking import Tracker
 from pipeline.support.training import Job
 
 
@@ -22,7 +23,7 @@ def main(study: Study) -> None:
     runs = seeds_of(study, model, recipe, params.train.seeds, watched)
     manifest = read_manifest(study)
     tracker, identity = Tracker.of(study, manifest), digest_of([run.key for run in runs])
-    with Parent(tracker, "train", identity, params.digestible) as parent:
+    with StageRun(tracker, "train", identity, params.digestible) as parent:
         jobs = make_jobs(study, "train", tracker, parent.id, [("full", run) for run in runs])
         parent.children = {run.key: "full" for run in runs}
         records = run_jobs("train", jobs, params)

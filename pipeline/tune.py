@@ -42,8 +42,9 @@ from pipeline.support.search import (
     storage_of,
     suggest,
 )
+from pipeline.support.stage_run import StageRun
 from pipeline.support.stages import make_jobs, read_manifest, write_result
-from pipeline.support.tracking import Parent, Tracker
+from pipeline.support.tracking import Tracker
 from pipeline.support.trial import MakeTrial, Trial, describe, dominates, run_of, side_by_side
 
 METRIC = "iou"
@@ -184,7 +185,7 @@ def main(study: Study) -> None:
     identity = identity_of(params, manifest)
     trials: dict[str, Trial] = {}
     tracker = Tracker.of(study, manifest)
-    with Parent(tracker, "tune", identity, params.digestible) as parent:
+    with StageRun(tracker, "tune", identity, params.digestible) as parent:
         opened = parent.id
 
         def make_trial(point: Mapping[str, Any]) -> Trial:

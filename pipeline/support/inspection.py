@@ -46,8 +46,9 @@ def sync(study: Study) -> None:
     Raises:
         DATransNetError: if it still cannot be reached.
     """
+    from pipeline.support.stage_run import sync
     from pipeline.support.stages import read_manifest
-    from pipeline.support.tracking import Tracker, sync
+    from pipeline.support.tracking import Tracker
 
     tracker = Tracker.of(study, read_manifest(study))
     try:

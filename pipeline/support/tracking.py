@@ -12,16 +12,14 @@ import sqlite3
 import time
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass, field, replace
-from functools import cache, partial
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from datransnet.atomic import write_text
 from datransnet.data.manifest import Manifest
 from pipeline.support.paths import Study
-from pipeline.support.records import Record, RunFolder, git_revision
+from pipeline.support.records import Record
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -131,6 +129,60 @@ class Tracker:
         """A client; slow the first time in a process."""
         return _client(self.uri)
 
+    def open_stage(self, stage: str, identity: str, params: Mapping[str, Any], git: str) -> str:
+        """A stage's run, found again by its identity, or made; running from now on.
+
+        Called by the driver before any worker, so that only one process makes a new database's schema.
+
+        Raises:
+            Exception: as the store does.
+        """
+        client, number = self.client(), self._experiment()
+        tags = {"stage": stage, "identity": identity}
+        found = client.search_runs([number], _equal(tags), max_results=1)
+        if found:
+            run = str(found[0].info.run_id)
+            client.update_run(run, status="RUNNING")
+        else:
+            tags |= {"data_digest": self.data["digest"]}
+            run = str(client.create_run(number, tags=tags, run_name=stage).info.run_id)
+            client.log_batch(run, params=_params(flatten(params)))
+            self._log_data(run)
+        self.log(run, tags={"git": git, "mlflow.source.git.commit": git.removesuffix("-dirty")})
+        return run
+
+    def _experiment(self) -> str:
+        """The study's experiment, made where there is none."""
+        client = self.client()
+        if experiment := client.get_experiment_by_name(self.experiment):
+            return str(experiment.experiment_id)
+        number = str(client.create_experiment(self.experiment, self.artifacts))
+        if self.uri.startswith("sqlite:"):  # readers do not wait for writers; the file remembers it
+            with closing(sqlite3.connect(self.uri.removeprefix("sqlite:///"))) as database:
+                database.execute("pragma journal_mode=wal")
+        return number
+
+    def log(self, run: str, metrics: Mapping[str, float] | None = None, tags: Mapping[str, str] | None = None) -> None:
+        """Enter final metrics and tags of a run, in one batch; again makes no difference."""
+        from mlflow.entities import Metric, RunTag
+
+        points = [Metric(name, value, 0, 0) for name, value in (metrics or {}).items()]
+        self.client().log_batch(run, metrics=points, tags=[RunTag(*tag) for tag in (tags or {}).items()])
+
+    def trainings(self, key: str) -> list[str]:
+        """Runs of a training in the study's experiment, by its run key; one in each stage that used it."""
+        found = self.client().search_runs([self._experiment()], _equal({"run_key": key}))
+        return [str(run.info.run_id) for run in found]
+
+    def watch(self, run: str) -> Any:
+        """Log what this machine has to do to a run, every ten seconds, until ``finish()`` of what is returned."""
+        from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+        monitor: Any = SystemMetricsMonitor
+        made = monitor(run, resume_logging=True, tracking_uri=self.uri)
+        made.start()
+        return made
+
     def send(self, parent: str | None, stage: str, name: str, key: str, record: Record) -> None:
         """Bring a child run up to its record; what is there already is not sent again.
 
@@ -212,10 +264,10 @@ class Tracker:
         content = {"dataset": run.dataset, "split": run.split, "protocol": run.protocol, "seed": run.seed}
         content |= {"variant": name, "model": run.model, "recipe": vars(run.recipe)}
         client.log_batch(child, params=_params(flatten(content)))
-        self.log_data(child)
+        self._log_data(child)
         return child
 
-    def log_data(self, run: str) -> None:
+    def _log_data(self, run: str) -> None:
         """Say which data a run used, as MLflow's dataset: its manifest's digest and what is in each part."""
         from mlflow.entities import Dataset, DatasetInput
 
@@ -232,161 +284,6 @@ class Tracker:
             error.__class__.__name__,
             str(error).split("\n")[0][:200],
         )
-
-
-@dataclass
-class Parent:
-    """A stage's run, as a context: opened at its begin, brought up to date and closed at its end.
-
-    Attributes:
-        tracker: of the study.
-        stage: name of the stage.
-        identity: what it works on: the same identity, the same run.
-        params: of the study.
-        id: its run in MLflow; None while the server cannot be reached.
-        children: name of each training, by run key.
-        metrics: of the stage.
-        results: metrics of single trainings, by run key; they are entered wherever MLflow has that training.
-        files: to keep as artifacts.
-        model: folder of a trained network to register.
-        note: Markdown, shown on the run's page.
-        failed: whether the stage ended badly.
-    """
-
-    tracker: Tracker
-    stage: str
-    identity: str
-    params: Mapping[str, Any]
-    id: str | None = None
-    children: dict[str, str] = field(default_factory=dict)
-    metrics: dict[str, float] = field(default_factory=dict)
-    results: dict[str, dict[str, float]] = field(default_factory=dict)
-    files: list[Path] = field(default_factory=list)
-    model: Path | None = None
-    note: str = ""
-    failed: bool = True
-    _monitor: Any = field(default=None, init=False, repr=False)
-
-    def __enter__(self) -> "Parent":
-        for step in (partial(sync, self.tracker), self.open, self._watch):
-            try:  # by the driver before any worker, so that only one process makes a new database's schema
-                step()
-            except Exception as error:
-                self.tracker.unreachable(error)
-                break
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.failed = kind is not None
-        try:
-            self.close()
-        except Exception as error:
-            self.tracker.unreachable(error)
-            write_text(self._unsent, json.dumps(self._plain(), indent=1))
-
-    @property
-    def _unsent(self) -> Path:
-        return self.tracker.unsent / f"{self.stage}-{self.identity}.json"
-
-    def _plain(self) -> dict[str, Any]:
-        """All but the tracker's places, as JSON holds it; `sync` reads it."""
-        names = ("stage", "identity", "params", "children", "metrics", "results", "note", "failed")
-        content = {name: getattr(self, name) for name in names}
-        content |= {"experiment": self.tracker.experiment, "data": self.tracker.data}
-        return content | {"files": list(map(str, self.files)), "model": str(self.model) if self.model else None}
-
-    def _watch(self) -> None:
-        """Log what the stage takes of this machine, every ten seconds."""
-        from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
-
-        monitor: Any = SystemMetricsMonitor
-        self._monitor = monitor(self.id, resume_logging=True, tracking_uri=self.tracker.uri)
-        self._monitor.start()
-
-    def open(self) -> None:
-        """Find the run by its identity, or make it.
-
-        Raises:
-            Exception: as the store does.
-        """
-        from mlflow.entities import RunTag
-
-        client, tracker = self.tracker.client(), self.tracker
-        experiment = client.get_experiment_by_name(tracker.experiment)
-        if experiment is None:
-            number = client.create_experiment(tracker.experiment, tracker.artifacts)
-            if tracker.uri.startswith("sqlite:"):  # readers do not wait for writers; the file remembers it
-                with closing(sqlite3.connect(tracker.uri.removeprefix("sqlite:///"))) as database:
-                    database.execute("pragma journal_mode=wal")
-        else:
-            number = experiment.experiment_id
-        tags = {"stage": self.stage, "identity": self.identity}
-        found = client.search_runs([number], _equal(tags), max_results=1)
-        if found:
-            self.id = str(found[0].info.run_id)
-            client.update_run(self.id, status="RUNNING")
-        else:
-            tags |= {"data_digest": tracker.data["digest"]}
-            self.id = str(client.create_run(number, tags=tags, run_name=self.stage).info.run_id)
-            client.log_batch(self.id, params=_params(flatten(self.params)))
-            tracker.log_data(self.id)
-        revision = git_revision()
-        named = {"git": revision, "mlflow.source.git.commit": revision.removesuffix("-dirty")}
-        client.log_batch(self.id, tags=[RunTag(*tag) for tag in named.items()])
-
-    def close(self) -> None:
-        """Bring the run and its children up to what is known, and end it.
-
-        Raises:
-            Exception: as the store does.
-        """
-        from mlflow.entities import Metric, RunTag
-
-        if self._monitor is not None:
-            self._monitor.finish()
-        if self.id is None:
-            self.open()
-        tracker, client, parent = self.tracker, self.tracker.client(), str(self.id)
-        for key, name in self.children.items():
-            record = RunFolder(tracker.home / "runs", key).read()
-            if record is not None:
-                tracker.deliver(parent, self.stage, name, key, record)
-        experiment = client.get_run(parent).info.experiment_id
-        for key, metrics in self.results.items():
-            for run in client.search_runs([experiment], _equal({"run_key": key})):
-                client.log_batch(run.info.run_id, metrics=[Metric(*pair, 0, 0) for pair in metrics.items()])
-        tags = [RunTag("mlflow.note.content", self.note)] if self.note else []
-        client.log_batch(parent, metrics=[Metric(*pair, 0, 0) for pair in self.metrics.items()], tags=tags)
-        for path in filter(Path.exists, self.files):
-            client.log_artifacts(parent, str(path), path.name) if path.is_dir() else client.log_artifact(
-                parent, str(path)
-            )
-        if self.model and self.model.exists():
-            from pipeline.support.serving import register
-
-            register(client, tracker.uri, parent, tracker.experiment, self.model)
-        client.set_terminated(parent, "FAILED" if self.failed else "FINISHED")
-        self._unsent.unlink(missing_ok=True)
-
-
-def sync(tracker: Tracker) -> int:
-    """Deliver what stages could not; returns how many stages that were.
-
-    Raises:
-        Exception: as the store does; what was not delivered stays.
-    """
-    spooled = sorted(tracker.unsent.glob("*.json"))
-    for path in spooled:
-        content = json.loads(path.read_text())
-        own = replace(
-            tracker, experiment=content.pop("experiment"), data=content.pop("data")
-        )  # perhaps another study's
-        content["files"] = [Path(name) for name in content["files"]]
-        content["model"] = Path(content["model"]) if content["model"] else None
-        Parent(own, **content).close()
-    return len(spooled)
 
 
 def _equal(tags: Mapping[str, str]) -> str:

@@ -21,8 +21,10 @@ import pytest
 from datransnet.data.synthetic import scene
 from datransnet.engine.predict import predict_image
 from datransnet.weights import load_weights
+from pipeline.support.records import RunFolder
 from pipeline.support.serving import register
-from pipeline.support.tracking import Parent, Tracker, sync
+from pipeline.support.stage_run import StageRun, sync
+from pipeline.support.tracking import Tracker
 from tests.conftest import ROOT
 from tests.pipeline.conftest import StudyFolder, answers, free_port, interruptible, tiny_params, wait_for
 from tests.pipeline.test_support import RUN, history, record
@@ -40,8 +42,8 @@ def tracker(tmp_path):
     return tracker_at(tmp_path)
 
 
-def opened(tracker: Tracker, **parent: object) -> Parent:
-    made = Parent(tracker, "train", "one", {"a": {"b": 1}}, **parent)
+def opened(tracker: Tracker, **parent: object) -> StageRun:
+    made = StageRun(tracker, "train", "one", {"a": {"b": 1}}, **parent)
     made.open()
     return made
 
@@ -86,10 +88,8 @@ def test_results_are_entered_wherever_a_training_is(tracker):
 def test_what_a_dead_server_did_not_get_is_delivered_once(tmp_path, caplog):
     (tmp_path / "runs" / RUN.key).mkdir(parents=True)
     written = record(status="done", history=history(3))
-    from pipeline.support.records import RunFolder
-
     RunFolder(tmp_path / "runs", RUN.key).write(written)
-    with Parent(tracker_at(tmp_path, "http://127.0.0.1:9"), "train", "one", {}) as parent:
+    with StageRun(tracker_at(tmp_path, "http://127.0.0.1:9"), "train", "one", {}) as parent:
         assert parent.id is None
         parent.tracker.send(parent.id, "train", "full", RUN.key, written)
         parent.children, parent.metrics = {RUN.key: "full"}, {"best": 0.3}
@@ -102,6 +102,23 @@ def test_what_a_dead_server_did_not_get_is_delivered_once(tmp_path, caplog):
     assert len(runs) == 2
     (child,) = (run for run in runs if "run_key" in run.data.tags)
     assert len(client.get_metric_history(child.info.run_id, "loss")) == 3
+
+
+def test_what_waits_is_delivered_in_the_order_in_which_it_came(tmp_path):
+    """Evaluate's results belong to trainings that are delivered first, though the alphabet has them later."""
+    RunFolder(tmp_path / "runs", RUN.key).path.mkdir(parents=True)
+    RunFolder(tmp_path / "runs", RUN.key).write(record(status="done", history=history(1)))
+    dead = tracker_at(tmp_path, "http://127.0.0.1:9")
+    with StageRun(dead, "train", "one", {}) as stage:
+        stage.children = {RUN.key: "full"}
+    with StageRun(dead, "evaluate", "one", {}) as stage:
+        stage.results, stage.git = {RUN.key: {"test_iou": 0.5}}, "then"
+    tracker = tracker_at(tmp_path)
+    assert sync(tracker) == 2
+    (training,) = tracker.trainings(RUN.key)
+    assert tracker.client().get_run(training).data.metrics["test_iou"] == 0.5
+    (evaluated,) = tracker.client().search_runs(["1"], "tags.stage = 'evaluate'")
+    assert evaluated.data.tags["git"] == "then"
 
 
 def write_runs(folder: Path, parent: str, number: int, ready: Any) -> None:
