@@ -27,7 +27,7 @@ repro: $(VENV)/.ready ## run the whole study; PROFILE=sirst runs it on real imag
 	@cd $(STUDY) && python -m pipeline where
 
 test: $(VENV)/.ready ## run the tests
-	python -m pytest -n 2 --dist loadfile
+	python -m pytest -n 2 --dist loadgroup
 
 test-cluster: $(VENV)/.ready ## a sweep on three machines that fail (root, iproute2, PostgreSQL; skips where they are missing)
 	python -m pytest -m cluster tests/cluster

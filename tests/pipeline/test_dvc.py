@@ -16,7 +16,7 @@ from tests.conftest import ROOT
 from tests.pipeline.conftest import STAGES, StudyFolder, tiny_params, wait_for
 from tests.test_docs import blocks
 
-pytestmark = pytest.mark.study
+pytestmark = [pytest.mark.study, pytest.mark.xdist_group("dvc")]  # they share a project
 
 
 @pytest.fixture(scope="module")
