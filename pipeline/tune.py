@@ -9,7 +9,7 @@ restore its rungs). See docs/decisions/0003-resuming-a-search.md.
 import logging
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import asdict
 from functools import partial
@@ -30,9 +30,8 @@ from pipeline.support.memory import with_share
 from pipeline.support.networks import check_models, cost
 from pipeline.support.params import Params, Tune
 from pipeline.support.paths import Study
-from pipeline.support.records import digest_of, now, training_source
+from pipeline.support.records import Status, digest_of, now, training_source
 from pipeline.support.search import (
-    Point,
     encode,
     importances,
     is_complete,
@@ -119,26 +118,33 @@ class Listener(tune.Callback):
             self._due = time.monotonic() + max(1.0, 20 * (time.monotonic() - started))
 
 
-def restore(study: optuna.Study, params: Params, trials: dict[str, Trial], make_trial: MakeTrial) -> int:
-    """Read an earlier start's trials into ``trials`` and queue those that did not end; returns how many are to run."""
+def restore(study: optuna.Study, params: Params, trials: dict[str, Trial], make_trial: MakeTrial, since: str) -> int:
+    """Read known trials into ``trials`` and queue those that did not end; returns how many are to run.
+
+    What failed after ``since``, when this command began, is not asked for again: it would fail again.
+    """
     space = params.tune.space
     queue = [] if own_trials(study) else [{k: encode(v) for k, v in point.items()} for point in params.tune.points]
     for cut in own_trials(study, TrialState.RUNNING):
         study.tell(cut.number, state=TrialState.FAIL)
     waiting = [trial.system_attrs["fixed_params"] for trial in own_trials(study, TrialState.WAITING)]
-    ended = 0
+    ended, failed = 0, set[str]()
     for known in own_trials(study):
         if known.params and is_complete(space, known.params):
             trial = make_trial(known.params)
+            if known.state == TrialState.COMPLETE:
+                _settle([trial], "pruned")  # the scheduler stopped it, and its worker had no time to say so
             if known.state == TrialState.COMPLETE and trial.status in ("done", "pruned", "infeasible"):
                 trials[trial.key] = trial
                 ended += 1  # not len(trials): the sampler may suggest a point twice
+            elif trial.failure(since):
+                failed.add(trial.key)
             elif known.params not in (*queue, *waiting):
                 queue.append(dict(known.params))
     for point in queue:
         if point not in waiting and not (is_complete(space, point) and make_trial(point).key in trials):
             study.enqueue_trial(point)
-    return params.tune.trials - ended
+    return params.tune.trials - ended - len(failed)
 
 
 def make_scheduler(plan: Tune) -> TrialScheduler:
@@ -198,7 +204,7 @@ def main(study: Study) -> None:
             _search(study, found, identity, trials, make_trial)
             _hand_on(study, found, trials, make_trial)
         finally:
-            _settle(trials, "interrupted")
+            _settle(trials.values(), "interrupted")
             parent.children = {job.run.key: job.name for trial in trials.values() for job in trial.jobs}
 
 
@@ -211,21 +217,24 @@ def identity_of(params: Params, manifest: Manifest) -> str:
     return digest_of([sweep, manifest.digest, training_source(params.model.name)])
 
 
-def _settle(trials: Mapping[str, Trial], status: Any) -> None:
+def _settle(trials: Iterable[Trial], status: Status) -> None:
     """Give runs that no process holds any more their final status."""
-    for trial in trials.values():
+    for trial in trials:
         for job in trial.jobs:
             job.folder.settle(status)
 
 
 def _search(study: Study, found: optuna.Study, identity: str, trials: dict[str, Trial], make_trial: MakeTrial) -> None:
     """Run what is left of the sweep."""
-    params = study.params
-    remaining = restore(found, params, trials, make_trial)
+    params, began = study.params, now()
     with Progress("tune", params.tune.trials) as progress, closing(Budget(found, trials, params)) as budget:
-        if remaining > 0 and not budget.stop_all():
+        trials |= _asked(found, params, make_trial, TrialState.COMPLETE)
+        for _ in range(1 + RETRIES):  # Ray gives a trial up whose death it hears of twice; it is asked for again
+            ended: dict[str, Trial] = {}
+            if budget.stop_all() or (remaining := restore(found, params, ended, make_trial, began)) <= 0:
+                break
             scheduler = make_scheduler(params.tune)
-            replay(scheduler, trials)
+            replay(scheduler, ended)
             names, several = list[str](params.tune.objectives), len(params.tune.objectives) > 1
             modes = ["max" if name == METRIC else "min" for name in names]
             searcher = Searcher(
@@ -236,25 +245,23 @@ def _search(study: Study, found: optuna.Study, identity: str, trials: dict[str, 
                 study_name=found.study_name,
                 storage=storage_of(study),
             )
-            trial = _trainable(make_trial, params)
+            trial = _trainable(make_trial, params, began)
             listener = Listener(progress, trials, make_trial)
             with ray_session(params):
                 _tuner(study, identity, trial, searcher, scheduler, remaining, [listener], budget).fit()
-        ended = {trial.key: trial for trial in map(make_trial, _points(found, params))}
-        _settle(ended, "pruned")
-        trials |= ended
+        _settle(_asked(found, params, make_trial, TrialState.COMPLETE).values(), "pruned")
+        trials |= _asked(found, params, make_trial)
+        _settle(trials.values(), "interrupted")
         progress.finish([trial.row() for trial in trials.values()])
 
 
-def _trainable(make_trial: MakeTrial, params: Params) -> Callable[[dict[str, Any]], None]:
+def _trainable(make_trial: MakeTrial, params: Params, began: str) -> Callable[[dict[str, Any]], None]:
     """What a worker does with a point."""
-    began = now()
 
     def trial(config: dict[str, Any]) -> None:
         found = make_trial(config)
-        for record in found.records():
-            if record and record.status == "failed" and record.finished >= began:
-                raise DATransNetError(record.reason)  # once is enough: Ray starts again what died, not what failed
+        if reason := found.failure(began):
+            raise DATransNetError(reason)  # once is enough: Ray starts again what died, not what failed
         costs = cost(found.jobs[0].run) if len(params.tune.objectives) > 1 else {}
         try:
             for value in side_by_side(found.jobs):
@@ -265,10 +272,11 @@ def _trainable(make_trial: MakeTrial, params: Params) -> Callable[[dict[str, Any
     return trial
 
 
-def _points(found: optuna.Study, params: Params) -> list[Point]:
-    """Points of all trials that were asked for, in order."""
-    trials = own_trials(found, TrialState.COMPLETE, TrialState.FAIL)
-    return [trial.params for trial in trials if trial.params and is_complete(params.tune.space, trial.params)]
+def _asked(found: optuna.Study, params: Params, make_trial: MakeTrial, *states: TrialState) -> dict[str, Trial]:
+    """Trials that were asked for and ended in the study, in order, by key; a point suggested twice is there once."""
+    known = own_trials(found, *(states or (TrialState.COMPLETE, TrialState.FAIL)))
+    points = [trial.params for trial in known if trial.params and is_complete(params.tune.space, trial.params)]
+    return {trial.key: trial for trial in map(make_trial, points)}
 
 
 def _tuner(
@@ -315,7 +323,7 @@ def _hand_on(study: Study, found: optuna.Study, trials: Mapping[str, Trial], mak
     """
     params = study.params
     report_failures("tune", [job for trial in trials.values() if trial.status != "infeasible" for job in trial.jobs])
-    once = {trial.key: trial for trial in map(make_trial, _points(found, params))}
+    once = _asked(found, params, make_trial)
     rows = [describe(number, trial, params) for number, trial in enumerate(once.values())]
     complete = [row for row in rows if row["status"] == "done"]
     if not complete:

@@ -85,18 +85,22 @@ def suggest(space: Space, trial: Any) -> None:
 class SeededByPosition(BaseSampler):
     """A sampler whose choice for the n-th trial depends on the seed, n, and the trials before, not on restarts.
 
-    A trial that was cut off is failed and queued again, so n counts the trials that did not fail.
+    A trial that was cut off is failed in the study and queued again, or drawn again if it was still being drawn: n
+    counts it once. One that failed by itself counts too, else the next trial would draw the same point.
     """
 
-    def __init__(self, seed: int, kind: str = "tpe") -> None:
-        self.seed, self.kind = seed, kind
+    def __init__(self, seed: int, kind: str = "tpe", space: Space | None = None) -> None:
+        self.seed, self.kind, self.space = seed, kind, space or {}
         self._current: tuple[int, BaseSampler] = (-1, RandomSampler())
 
     def _sampler(self, study: optuna.Study, trial: FrozenTrial) -> BaseSampler:
         if self._current[0] != trial.number:
             earlier = [t for t in study.get_trials(deepcopy=False) if t.number < trial.number]
-            position = sum(t.state != TrialState.FAIL for t in earlier)
-            self._current = (trial.number, SAMPLERS[self.kind](derive_seed(self.seed, "trial", position)))
+            asked = [t.params or t.system_attrs.get("fixed_params") for t in earlier if t.state != TrialState.FAIL]
+            for t in earlier:
+                if t.state == TrialState.FAIL and is_complete(self.space, t.params) and t.params not in asked:
+                    asked.append(t.params)
+            self._current = (trial.number, SAMPLERS[self.kind](derive_seed(self.seed, "trial", len(asked))))
         return self._current[1]
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
@@ -123,7 +127,7 @@ def make_sampler(params: Params) -> BaseSampler:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             return QMCSampler(seed=seed, scramble=True, warn_independent_sampling=False)
-    return SeededByPosition(seed, params.tune.sampler)
+    return SeededByPosition(seed, params.tune.sampler, params.tune.space)
 
 
 def storage_of(study: Study) -> optuna.storages.RDBStorage:

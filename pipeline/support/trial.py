@@ -41,6 +41,11 @@ class Trial:
         order = ("failed", "infeasible", "running", "interrupted", "pruned")
         return next((state for state in order if state in states), "running")
 
+    def failure(self, since: str) -> str:
+        """Why a run of it failed after a moment, or nothing; a process that died says no reason."""
+        failed = (record for record in self.records() if record and record.status == "failed")
+        return next((record.reason for record in failed if record.finished >= since), "")
+
     def history(self) -> list[float]:
         """Best validation IoU up to each epoch, mean over seeds; a seed that ended sooner keeps its last."""
         seeds = [[epoch["best_iou"] for epoch in record.history] for record in self.records() if record]

@@ -9,10 +9,13 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from datransnet.weights import load_weights
+from pipeline.tune import RETRIES
 from tests.conftest import ROOT
 from tests.pipeline.conftest import StudyFolder, tiny_params
 from tests.pipeline.test_support import check_latex
@@ -172,6 +175,47 @@ def test_a_failing_run_stops_nobody_else_and_is_told(reference, tmp_path):
     damaged.unlink()  # the remedy the message names
     study.succeed("train")
     assert results(study, "train") == results(reference["whole"], "train")
+
+
+def kill_holder(lock: Path, known: set[int]) -> int:
+    """Wait for the process that trains a run, other than those killed before, and kill it."""
+    end = time.monotonic() + 120
+    while time.monotonic() < end:
+        for place in Path("/proc").glob("[0-9]*/fd/*"):
+            try:
+                held = int(place.parts[2]) not in known and place.readlink() == lock
+            except OSError:
+                continue
+            if held:
+                os.kill(int(place.parts[2]), signal.SIGKILL)
+                return int(place.parts[2])
+    raise AssertionError(f"nobody holds {lock}")
+
+
+def test_a_trial_that_dies_is_asked_for_again_and_one_that_fails_is_not(reference, tmp_path):
+    known = json.loads((reference["whole"].folder / "results/tune.json").read_text())
+    keys = [trial["key"] for trial in known["trials"]]
+    study = reference["tune"].copy(tmp_path / "study")
+    damaged = study.folder / "runs" / keys[2] / "checkpoint.pt"
+    damaged.parent.mkdir(parents=True)
+    damaged.write_bytes(b"half")
+    process = study.start("tune")
+    killed = {process.pid}  # the stage itself looks at locks, too
+    for _ in range(1 + RETRIES):  # as often as Ray starts it
+        killed.add(kill_holder(study.folder / "runs" / keys[0] / "lock", killed))
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 1, errors
+    assert "1 of 4 runs failed" in errors
+    assert f"runs/{keys[2]}" in errors
+    after = records(study)
+    assert after[keys[0]]["status"] in ("done", "pruned")
+    assert Counter(record["status"] == "failed" for record in after.values()) == {True: 1, False: 3}
+    with sqlite3.connect(study.folder / "runs/search.db") as database:
+        states = Counter(state for (state,) in database.execute("select state from trials"))
+    assert states == {"COMPLETE": 3, "FAIL": 2}
+    damaged.unlink()
+    study.succeed("tune")
+    assert {record["status"] for record in records(study).values()} <= {"done", "pruned"}
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import optuna
 import pytest
 from optuna.distributions import FloatDistribution
+from optuna.samplers import BaseSampler
 from optuna.trial import TrialState
 
 from pipeline.support.params import Choice, Interval, parse_params
@@ -17,9 +18,13 @@ from tests.pipeline.conftest import tiny_params
 SPACE = {"recipe.lr": FloatDistribution(1e-4, 1e-2, log=True), "recipe.weight_decay": FloatDistribution(0.0, 0.1)}
 
 
-def make_study() -> optuna.Study:
+NEVER = "9999"
+"""A time that no trial has failed after."""
+
+
+def make_study(sampler: BaseSampler | None = None) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    return optuna.create_study(direction="maximize", sampler=SeededByPosition(5))
+    return optuna.create_study(direction="maximize", sampler=sampler or SeededByPosition(5))
 
 
 def value(params) -> float:
@@ -48,6 +53,18 @@ def test_a_search_that_was_cut_off_draws_what_it_would_have_drawn(killed_at):
     study.sampler = SeededByPosition(5)
     advance(study, 15 - killed_at)
     assert complete(study) == complete(whole)
+
+
+@pytest.mark.parametrize("kind", ["random", "tpe"])
+def test_after_a_trial_that_failed_another_point_is_drawn(kind):
+    space = {"recipe.lr": Interval(low=1e-4, high=1e-2, log=True)}
+    drawn = []
+    study = make_study(SeededByPosition(5, kind, space))
+    for state in [TrialState.FAIL] * 3 + [TrialState.COMPLETE]:
+        trial = study.ask(fixed_distributions={key: distribution(dimension) for key, dimension in space.items()})
+        drawn.append(trial.params["recipe.lr"])
+        study.tell(trial, 0.5 if state == TrialState.COMPLETE else None, state=state)
+    assert len(set(drawn)) == 4
 
 
 class Trials:
@@ -88,18 +105,32 @@ def test_restore_queues_what_did_not_end_and_counts_what_did(make_trial):
     for trial, status in zip(trials, ("done", "failed", "running"), strict=True):
         write(make_trial(trial.params), status=status, history=[{"epoch": 1, "best_iou": 0.1}])
     ended = {}
-    assert restore(study, make_trial.params, ended, make_trial) == make_trial.params.tune.trials - 1
+    assert restore(study, make_trial.params, ended, make_trial, NEVER) == make_trial.params.tune.trials - 1
     assert list(ended) == [make_trial(trials[0].params).key]
     waiting = [trial.system_attrs["fixed_params"] for trial in study.get_trials(states=(TrialState.WAITING,))]
     assert waiting == [trials[1].params, trials[2].params]
-    restore(study, make_trial.params, {}, make_trial)  # once more, killed before anything ran
+    restore(study, make_trial.params, {}, make_trial, NEVER)  # once more, killed before anything ran
     assert len(study.get_trials(states=(TrialState.WAITING,))) == 2
+
+
+def test_what_failed_in_this_start_is_not_asked_for_again_and_what_was_stopped_is_known(make_trial):
+    study = make_study()
+    space = {key: distribution(dimension) for key, dimension in make_trial.params.tune.space.items()}
+    failed, stopped = (study.ask(fixed_distributions=space) for _ in range(2))
+    study.tell(failed, state=TrialState.FAIL)
+    study.tell(stopped, 0.5)
+    write(make_trial(failed.params), status="failed", reason="no", finished="2026-01-01")
+    write(make_trial(stopped.params), status="running", history=[{"epoch": 1, "best_iou": 0.1}])
+    ended = {}
+    assert restore(study, make_trial.params, ended, make_trial, "2026-01-01") == make_trial.params.tune.trials - 2
+    assert not study.get_trials(states=(TrialState.WAITING,))
+    assert [trial.status for trial in ended.values()] == ["pruned"]
 
 
 def test_known_points_are_queued_once(make_trial):
     study = make_study()
     for _ in range(2):
-        restore(study, make_trial.params, {}, make_trial)
+        restore(study, make_trial.params, {}, make_trial, NEVER)
     waiting = [trial.system_attrs["fixed_params"] for trial in study.get_trials(states=(TrialState.WAITING,))]
     assert waiting == [{"recipe.lr": 5e-3}]
 
