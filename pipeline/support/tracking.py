@@ -57,8 +57,6 @@ _children: dict[tuple[str, str, str], _Child] = {}
 
 @cache
 def _client(uri: str) -> "MlflowClient":
-    logging.getLogger("alembic").setLevel(logging.ERROR)
-    logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # what it logs it also raises, and `unreachable` says it
     from mlflow.tracking import MlflowClient
 
     return MlflowClient(tracking_uri=uri)

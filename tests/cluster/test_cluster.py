@@ -9,7 +9,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -213,8 +212,12 @@ def test_a_sweep_survives_what_happens_to_its_machines(machines):
 
     storage = optuna.storages.RDBStorage(params["cluster"]["storage"])
     (name,) = optuna.get_all_study_names(storage)
-    states = Counter(trial.state.name for trial in optuna.load_study(study_name=name, storage=storage).trials)
-    assert states == {"COMPLETE": TRIALS}
+    trials = optuna.load_study(study_name=name, storage=storage).trials
+    complete = [trial.params for trial in trials if trial.state.name == "COMPLETE"]
+    assert len(complete) == TRIALS
+    again = [trial for trial in trials if trial.state.name != "COMPLETE"]  # given up by Ray, then asked for again
+    assert all(trial.state.name == "FAIL" and trial.params in complete for trial in again)
+    print(f"{len(again)} trials asked for again")
 
     from mlflow.tracking import MlflowClient
 

@@ -104,6 +104,30 @@ def test_what_a_dead_server_did_not_get_is_delivered_once(tmp_path, caplog):
     assert len(client.get_metric_history(child.info.run_id, "loss")) == 3
 
 
+BROKEN_STORE = """
+import sqlite3, sys
+from pathlib import Path
+from pipeline.support.stage_run import StageRun
+from tests.pipeline.test_tracking import tracker_at
+
+home = Path(sys.argv[1])
+with StageRun(tracker_at(home), "train", "one", {}) as stage:
+    with sqlite3.connect(home / "mlruns.db") as database:
+        database.execute("drop table latest_metrics")
+    stage.metrics = {"best": 0.3}
+"""
+
+
+def test_a_store_that_breaks_is_told_in_one_line(tmp_path):
+    """MLflow logs what it raises with a traceback; what the stage says is enough."""
+    command = [sys.executable, "-c", BROKEN_STORE, str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
+    (line,) = (line for line in done.stderr.splitlines() if "FutureWarning" not in line)
+    assert "no such table: latest_metrics" in line
+    assert "Nothing is lost" in line
+    assert len(list((tmp_path / "unsent").iterdir())) == 1
+
+
 def test_what_waits_is_delivered_in_the_order_in_which_it_came(tmp_path):
     """Evaluate's results belong to trainings that are delivered first, though the alphabet has them later."""
     RunFolder(tmp_path / "runs", RUN.key).path.mkdir(parents=True)
