@@ -49,7 +49,7 @@ from pipeline.support.trial import MakeTrial, Trial, describe, dominates, run_of
 METRIC = "iou"
 """What is maximised: the validation IoU of a trial's best epoch so far, mean over its seeds."""
 RETRIES = 3
-"""How often Ray starts a trial again whose process or node died, and how often the sweep asks again for what is left."""
+"""How often Ray starts a trial again whose process or node died, and how often a sweep asks again for what is left."""
 ACCOUNT_SECONDS = 10.0
 """Between two entries of the time a sweep has taken."""
 
