@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from datransnet.atomic import atomic_path, write_text
+from datransnet.atomic import atomic_path
 from datransnet.data.dataset import Images, load_part
 from datransnet.data.manifest import Manifest, Part
 from datransnet.data.scores import find_predictions, read_scores
@@ -147,17 +147,12 @@ def _evaluate(entry: _Entry, test: Images, selection: tuple[Part, Images], curve
 
 
 def _cost(entry: _Entry) -> dict[str, Any]:
-    """What a run took and its network takes; the latency is measured once and kept beside the run's scores."""
-    resources = entry.study.params.resources
-    folder = RunFolder(entry.study.runs, entry.key)
-    kept = folder.path / "latency.json"
-    if not kept.exists():
-        measured = {"latency": latency(entry.run, resources.device, resources.cpus), "threads": resources.cpus}
-        write_text(kept, json.dumps(measured))
-    record = folder.read()
+    """What a run took and its network takes."""
+    record = RunFolder(entry.study.runs, entry.key).read()
     trained = sum(epoch["seconds"] for epoch in record.history) if record else None
     where = {"environment": record.environment, "git": record.git} if record else {"environment": {}, "git": ""}
-    return {**cost(entry.run), **json.loads(kept.read_text()), "training": trained, **where}
+    measured = latency(entry.run, entry.study.runs, entry.study.params.resources)
+    return {**cost(entry.run), **measured, "training": trained, **where}
 
 
 def _best_on_test(history: Sequence[Mapping[str, float]]) -> dict[str, float] | None:

@@ -27,7 +27,7 @@ from datransnet.errors import DATransNetError, TrainingError
 from pipeline.support.cluster import cluster_use, ray_session, report_failures
 from pipeline.support.console import Progress
 from pipeline.support.memory import with_share
-from pipeline.support.networks import check_models, cost
+from pipeline.support.networks import check_models
 from pipeline.support.params import Params, Tune
 from pipeline.support.paths import Study
 from pipeline.support.records import Status, digest_of, now, training_source
@@ -262,7 +262,7 @@ def _trainable(make_trial: MakeTrial, params: Params, began: str) -> Callable[[d
         found = make_trial(config)
         if reason := found.failure(began):
             raise DATransNetError(reason)  # once is enough: Ray starts again what died, not what failed
-        costs = cost(found.jobs[0].run) if len(params.tune.objectives) > 1 else {}
+        costs = found.costs(params.tune.objectives)
         try:
             for value in side_by_side(found.jobs):
                 tune.report({METRIC: value, **costs})
@@ -296,7 +296,7 @@ def _tuner(
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
     limited = params.tune.wall_hours is not None or params.tune.gpu_hours is not None
     return tune.Tuner(
-        tune.with_resources(trial, {"cpu": params.resources.cpus, "gpu": params.resources.share}),
+        tune.with_resources(trial, {"cpu": params.resources.cores, "gpu": params.resources.share}),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=scheduler,

@@ -2,29 +2,93 @@
 
 Every process draws the whole batch and keeps its part of it. Batch norms average their statistics over the processes,
 and losses are computed on the logits of all of them, because they pool the whole batch. Under ``torchrun`` this happens
-by itself; a process alone does none of it.
+by itself, `together` starts the others from within a process, and a process alone does none of it.
 """
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.distributed.nn.functional as collective
+import torch.distributed._functional_collectives as collective  # torch's public ones are deprecated in its favour
 from torch import Tensor, nn
+from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, start_processes
 from torch.nn.parallel import DistributedDataParallel
 
+from datransnet.errors import DATransNetError, TrainingError
 from datransnet.models.registry import Network
+
+LAST_WORDS = 30.0
+"""Seconds that a process which died has to say why, once the others have lost it."""
 
 
 def join_processes(device: str) -> str:
     """Meet the other processes that ``torchrun`` started, if it did; returns the device of this one."""
     if "LOCAL_RANK" not in os.environ or dist.is_initialized():
         return device
+    return _meet(device, int(os.environ["LOCAL_RANK"]))
+
+
+def _meet(device: str, place: int, **meeting: Any) -> str:
+    """Meet the other processes as number ``place`` of this machine, on a GPU of its own if on any; returns it."""
     if device.startswith("cuda"):
-        device = f"cuda:{os.environ['LOCAL_RANK']}"
+        device = f"cuda:{place}"
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+    dist.init_process_group("nccl" if device.startswith("cuda") else "gloo", **meeting)
     return device
+
+
+@contextmanager
+def together(
+    number: int, device: str, accompany: Callable[..., None], arguments: tuple[Any, ...] = ()
+) -> Iterator[str]:
+    """Be the first of ``number`` processes on this machine for the block's duration; yields this one's device.
+
+    The others call ``accompany(*arguments, device)``, which must train the same. They end with the block, however it
+    ends, and with this process. Where ``number`` is 1 there are no others.
+
+    Raises:
+        TrainingError: if another process failed, with its reason.
+        DATransNetError: if another process died.
+    """
+    if number == 1:
+        yield device
+        return
+    with TemporaryDirectory(prefix="datransnet-") as folder:
+        meeting = {"init_method": (Path(folder) / "meeting").as_uri(), "world_size": number}
+        others = start_processes(
+            _accompany, (device, meeting, accompany, arguments), nprocs=number - 1, join=False, start_method="spawn"
+        )
+        assert others is not None
+        try:
+            yield _meet(device, 0, rank=0, **meeting)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as lost:  # a collective whose other end is gone, among others
+            try:
+                others.join(timeout=LAST_WORDS)
+            except ProcessRaisedException as error:
+                raise TrainingError(str(error).strip().split("\n")[-1]) from error
+            except ProcessExitedException as error:
+                raise DATransNetError(f"A process that trained along died: {error}. Try again.") from lost
+            raise
+        finally:
+            for process in others.processes:
+                process.kill()
+                process.join()
+            if dist.is_initialized():
+                dist.destroy_process_group()
+
+
+def _accompany(
+    index: int, device: str, meeting: dict[str, Any], accompany: Callable[..., None], arguments: tuple[Any, ...]
+) -> None:
+    """What each of the others does; torch ends it with the process that started it."""
+    accompany(*arguments, _meet(device, index + 1, rank=index + 1, **meeting))
 
 
 def processes() -> int:
@@ -35,6 +99,18 @@ def processes() -> int:
 def is_first() -> bool:
     """Whether this is the process that speaks and writes."""
     return not dist.is_initialized() or dist.get_rank() == 0
+
+
+def _everyone() -> dist.ProcessGroup:
+    group = dist.group.WORLD
+    assert group is not None
+    return group
+
+
+def _sum(x: Tensor) -> Tensor:
+    """The sum of the processes' tensors, differentiable."""
+    total: Tensor = collective.all_reduce(x, "sum", _everyone())
+    return total
 
 
 class SynchronisedNorm(nn.BatchNorm2d):
@@ -48,9 +124,9 @@ class SynchronisedNorm(nn.BatchNorm2d):
         if not self.training or self.alone or self.running_mean is None or self.running_var is None:
             return super().forward(x)
         number = processes()
-        mean = collective.all_reduce(x.mean(dim=(0, 2, 3))) / number
+        mean = _sum(x.mean(dim=(0, 2, 3))) / number
         centred = x - mean.view(-1, 1, 1)
-        variance = collective.all_reduce(centred.square().mean(dim=(0, 2, 3))) / number
+        variance = _sum(centred.square().mean(dim=(0, 2, 3))) / number
         count = number * x.numel() / x.shape[1]
         with torch.no_grad():
             momentum = self.momentum if self.momentum is not None else 0.1
@@ -74,7 +150,7 @@ def synchronised(model: Network, device: str) -> nn.Module:
         if type(module) is nn.BatchNorm2d:
             module.__class__ = SynchronisedNorm
     on = [device] if device.startswith("cuda") else None
-    return DistributedDataParallel(model, device_ids=on, broadcast_buffers=False)
+    return DistributedDataParallel(model, device_ids=on, forward_sync_buffers=False)
 
 
 def shared(model: nn.Module, batch: Tensor) -> Tensor:
@@ -91,4 +167,5 @@ def gathered(logits: Tensor, batch: int) -> Tensor:
     """The logits of all processes, in the batch's order."""
     if len(logits) == batch:
         return logits
-    return torch.cat(collective.all_gather(logits.contiguous()))
+    whole: Tensor = collective.all_gather_single_autograd(logits.contiguous(), 0, _everyone())
+    return whole

@@ -44,10 +44,10 @@ def ray_session(params: Params) -> Iterator[None]:
     try:
         nodes: list[dict[str, dict[str, float]]] = ray.nodes()  # type: ignore[no-untyped-call]
         largest = [max((node["Resources"].get(kind, 0.0) for node in nodes), default=0.0) for kind in ("CPU", "GPU")]
-        for name, asked, there in zip(("cpus", "gpus"), (resources.cpus, resources.share), largest, strict=True):
+        for name, asked, there in zip(("cpus", "gpus"), (resources.cores, resources.share), largest, strict=True):
             if asked > there:
                 raise ParameterError(
-                    f"resources.{name} = {asked:g}, but no node has more than {there:g}. Ask for less."
+                    f"resources.{name}: a training takes {asked:g}, but no node has more than {there:g}. Ask for less."
                 )
         yield
     finally:
@@ -137,7 +137,7 @@ def _train(missing: Sequence[Job], jobs: Sequence[Job], resources: Resources, pr
     import ray
     from ray.exceptions import RayError, RayTaskError
 
-    @ray.remote(num_cpus=resources.cpus, num_gpus=resources.share, max_retries=2)
+    @ray.remote(num_cpus=resources.cores, num_gpus=resources.share, max_retries=2)
     def train(job: Job) -> None:
         for _ in execute(job):
             pass

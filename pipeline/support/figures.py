@@ -207,7 +207,7 @@ def pareto_figure(trials: Sequence[Mapping[str, Any]], front: Sequence[int], obj
         for trial in complete:
             face = COLOURS[0] if trial["number"] in front else "none"
             axis.plot(trial["costs"][name], trial["best_iou"], "o", color=COLOURS[0], markerfacecolor=face)
-        axis.set(xlabel=name, ylabel="validation IoU", xscale="log")
+        axis.set(xlabel="latency (ms)" if name == "latency" else name, ylabel="validation IoU", xscale="log")
     return figure
 
 

@@ -1,5 +1,7 @@
 """Whether the networks and recipes that the parameters name can be built, and what a network costs."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -7,10 +9,11 @@ from pydantic import ValidationError
 from torch.utils.benchmark import Timer
 from torch.utils.flop_counter import FlopCounterMode
 
+from datransnet.atomic import write_text
 from datransnet.errors import ParameterError
 from datransnet.models import create_model
-from pipeline.support.params import Choice, Params
-from pipeline.support.records import Run
+from pipeline.support.params import Choice, Params, Resources
+from pipeline.support.records import Run, RunFolder
 
 
 def check_models(params: Params) -> None:
@@ -55,10 +58,18 @@ def cost(run: Run) -> dict[str, int]:
     return {"parameters": parameters, "operations": counter.get_total_flops()}
 
 
-def latency(run: Run, device: str, threads: int) -> float:
-    """Median milliseconds of one forward pass over one image of the recipe's size."""
-    model = create_model(**run.model).eval().to(device)
-    image = torch.zeros(1, 1, run.recipe.size, run.recipe.size, device=device)
-    with torch.inference_mode():
-        timer = Timer("model(image)", globals={"model": model, "image": image}, num_threads=threads)
-        return 1000 * float(timer.blocked_autorange(min_run_time=0.5).median)
+def latency(run: Run, runs: Path, resources: Resources) -> dict[str, Any]:
+    """``latency``: median milliseconds of one forward pass over one image of the recipe's size; its ``threads``.
+
+    Measured once, by whoever asks first, and kept beside the run.
+    """
+    kept = RunFolder(runs, run.key).path / "latency.json"
+    if not kept.exists():
+        model = create_model(**run.model).eval().to(resources.device)
+        image = torch.zeros(1, 1, run.recipe.size, run.recipe.size, device=resources.device)
+        with torch.inference_mode():
+            timer = Timer("model(image)", globals={"model": model, "image": image}, num_threads=resources.cpus)
+            median = timer.blocked_autorange(min_run_time=0.5).median
+        write_text(kept, json.dumps({"latency": 1000 * float(median), "threads": resources.cpus}))
+    content: dict[str, Any] = json.loads(kept.read_text())
+    return content

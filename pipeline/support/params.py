@@ -1,6 +1,7 @@
 """``params.yaml``, typed and bounded, read once; all mistakes are told at once."""
 
 import json
+import math
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -133,7 +134,7 @@ class Tune(Strict):
     reduction: float = Field(3, gt=1)
     concurrent: int = Field(1, ge=1)
     seeds: int = Field(1, ge=1, le=100)
-    objectives: list[Literal["iou", "parameters", "operations"]] = ["iou"]
+    objectives: list[Literal["iou", "parameters", "operations", "latency"]] = ["iou"]
     wall_hours: float | None = Field(None, gt=0)
     gpu_hours: float | None = Field(None, gt=0)
     warm_start: str | None = None
@@ -247,11 +248,27 @@ class Resources(Strict):
     """What one training occupies.
 
     ``gpus`` may be a fraction: 0.5 puts two on one GPU. If it is null, as many share a GPU as its memory holds, which
-    every stage that trains measures first on its own machine; without a GPU there, training is on the CPU.
+    every stage that trains measures first on its own machine; without a GPU there, training is on the CPU. A training
+    may consist of several ``processes`` on one machine, each with ``cpus`` threads and a GPU of its own: then ``gpus``
+    is their number, or 0.
     """
 
+    processes: int = Field(1, ge=1, le=64)
     cpus: int = Field(1, ge=1)
     gpus: float | None = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _a_gpu_each(self) -> "Resources":
+        if self.processes == 1 and self.share > 1:
+            raise ValueError(f"gpus = {self.gpus:g} is for as many processes: set processes: {math.ceil(self.share)}")
+        if self.processes > 1 and self.gpus not in (0, self.processes):
+            raise ValueError(f"{self.processes} processes have a GPU each: set gpus: {self.processes}, or 0")
+        return self
+
+    @property
+    def cores(self) -> int:
+        """Of all processes."""
+        return self.processes * self.cpus
 
     @property
     def share(self) -> float:
@@ -298,6 +315,12 @@ class Params(Strict):
     train: Train
     ablate: Ablate
     evaluate: Evaluate
+
+    @model_validator(mode="after")
+    def _one_after_the_other(self) -> "Params":
+        if self.resources.processes > 1 and self.tune.seeds > 1:
+            raise ValueError("tune.seeds trains networks side by side, which resources.processes cannot: set one to 1")
+        return self
 
     @cached_property
     def digestible(self) -> dict[str, Any]:

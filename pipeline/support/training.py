@@ -1,7 +1,7 @@
 """One run, from its plan to its record: a generator over `datransnet.engine.fit` that any listener can drive."""
 
 import traceback
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from datransnet.atomic import atomic_path, remove_partials, write_text
 from datransnet.data.dataset import Images, load_part
+from datransnet.engine.distributed import together
 from datransnet.engine.fit import Epoch, finished, fit
 from datransnet.errors import DATransNetError, TrainingError
 from datransnet.models import Network, create_model
@@ -74,6 +75,27 @@ def _parts(job: Job) -> tuple[Images, Images]:
     return load_part(job.data, "train"), load_part(job.data, "val")
 
 
+def _fit(job: Job, device: str) -> tuple[Network, Iterator[Epoch]]:
+    """A job's network, and its training."""
+    import torch
+
+    torch.set_num_threads(job.resources.cpus)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    train, validation = _parts(job)
+    model = build(job.run)
+    watched = load_part(job.data, "test") if job.run.watched else None
+    recipe, seed, checkpoint = job.run.recipe, job.run.seed, job.folder.checkpoint
+    return model, fit(
+        model, train, validation, recipe, seed=seed, checkpoint=checkpoint, device=device, watched=watched
+    )
+
+
+def _accompany(job: Job, device: str) -> None:
+    """Train along with the process that keeps the record."""
+    for _ in _fit(job, device)[1]:
+        pass
+
+
 def execute(job: Job) -> Generator[Epoch, None, None]:
     """Train a run, or go on where it was left; a finished one yields its recorded epochs at once.
 
@@ -85,9 +107,7 @@ def execute(job: Job) -> Generator[Epoch, None, None]:
     """
     import torch
 
-    torch.set_num_threads(job.resources.cpus)
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    folder = job.folder
+    folder, resources = job.folder, job.resources
     with folder.locked():
         remove_partials(folder.path)
         record = folder.read()
@@ -101,24 +121,14 @@ def execute(job: Job) -> Generator[Epoch, None, None]:
         record = Record(job.run, started=started, git=git_revision(), environment=environment())
         folder.write(record)
         try:
-            train, validation = _parts(job)
-            model = build(job.run)
-            epochs = fit(
-                model,
-                train,
-                validation,
-                job.run.recipe,
-                seed=job.run.seed,
-                checkpoint=folder.checkpoint,
-                device=job.resources.device,
-                watched=load_part(job.data, "test") if job.run.watched else None,
-            )
-            for metrics in epochs:
-                record = replace(record, history=[*record.history, metrics])
-                folder.write(record)
-                job.send(record)
-                if not finished(job.run.recipe, record.history):
-                    yield metrics
+            with together(resources.processes, resources.device, _accompany, (job,)) as device:
+                model, epochs = _fit(job, device)
+                for metrics in epochs:
+                    record = replace(record, history=[*record.history, metrics])
+                    folder.write(record)
+                    job.send(record)
+                    if not finished(job.run.recipe, record.history):
+                        yield metrics
             with atomic_path(folder.weights) as partial:
                 save_file({name: value.cpu().contiguous() for name, value in model.state_dict().items()}, partial)
             record = replace(record, status="done", finished=now())

@@ -1,6 +1,6 @@
 """A trial of the search: a point of the space, the runs it stands for, and how they train side by side."""
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from statistics import fmean
@@ -9,7 +9,7 @@ from typing import Any
 from datransnet.data.manifest import Manifest
 from pipeline.support.cluster import row_of
 from pipeline.support.console import Row
-from pipeline.support.networks import cost
+from pipeline.support.networks import cost, latency
 from pipeline.support.params import Params
 from pipeline.support.records import Record, Run, plan
 from pipeline.support.search import Point, decoded
@@ -52,6 +52,15 @@ class Trial:
         longest = max(map(len, seeds), default=0)
         return [fmean(seed[min(epoch, len(seed) - 1)] for seed in seeds if seed) for epoch in range(longest)]
 
+    def costs(self, objectives: Sequence[str]) -> dict[str, float]:
+        """What its network takes, by the names of objectives; the validation IoU is none of them."""
+        job, found = self.jobs[0], dict[str, float]()
+        if {"parameters", "operations"} & set(objectives):
+            found |= cost(job.run)
+        if "latency" in objectives:
+            found |= latency(job.run, job.runs, job.resources)
+        return {name: found[name] for name in objectives if name in found}
+
     def row(self) -> Row:
         """Its line in the progress table."""
         rows = [row_of(job, record) for job, record in zip(self.jobs, self.records(), strict=True)]
@@ -88,7 +97,6 @@ def side_by_side(jobs: list[Job]) -> Generator[float, None, None]:
 def describe(number: int, trial: Trial, params: Params) -> dict[str, Any]:
     """A trial as the report needs it."""
     history, records = trial.history(), [record for record in trial.records() if record]
-    costs = cost(trial.jobs[0].run) if len(params.tune.objectives) > 1 else {}
     return {
         "number": number,
         "key": trial.key,
@@ -97,7 +105,7 @@ def describe(number: int, trial: Trial, params: Params) -> dict[str, Any]:
         "reason": next((record.reason for record in records if record.reason), ""),
         "epochs": sum(len(record.history) for record in records),
         "best_iou": history[-1] if history and trial.status != "infeasible" else 0.0,
-        "costs": {name: costs[name] for name in params.tune.objectives[1:]},
+        "costs": trial.costs(params.tune.objectives),
         "point": trial.point,
         "history": history,
     }

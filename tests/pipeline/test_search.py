@@ -217,7 +217,7 @@ def test_a_sweep_of_two_objectives_two_seeds_and_a_condition(tmp_path):
     content = tiny_params()
     content["tune"] |= {
         "trials": 4, "epochs": 1, "concurrent": 2, "seeds": 2, "points": [], "space": SPACE,
-        "sampler": "nsga2", "scheduler": "none", "objectives": ["iou", "parameters"],
+        "sampler": "nsga2", "scheduler": "none", "objectives": ["iou", "parameters", "latency"],
     }  # fmt: skip
     sweep = StudyFolder(tmp_path / "study", content)
     sweep.succeed("fetch", "split", "tune")
@@ -227,7 +227,10 @@ def test_a_sweep_of_two_objectives_two_seeds_and_a_condition(tmp_path):
     parameters = {trial["point"]["model.datrans"]: trial["costs"]["parameters"] for trial in result["trials"]}
     assert len(parameters) == 1 or parameters[True] > parameters[False]
     assert result["pareto"]
+    assert all(trial["costs"]["latency"] > 0 for trial in result["trials"])
     database = optuna.storages.RDBStorage(f"sqlite:///{sweep.folder / 'runs/search.db'}")
     (name,) = optuna.get_all_study_names(database)
     trials = optuna.load_study(study_name=name, storage=database).trials
     assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 4
+    costs = [[trial["best_iou"], *trial["costs"].values()] for trial in result["trials"]]
+    assert sorted(trial.values for trial in trials) == sorted(costs)  # what the search heard is what the report shows

@@ -1,0 +1,84 @@
+"""One training by several processes: the same as alone, and nobody is left behind."""
+
+import json
+import multiprocessing
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from datransnet.data.manifest import Manifest
+from datransnet.engine.distributed import together
+from datransnet.errors import DATransNetError, TrainingError
+from pipeline.support.params import Resources, parse_params
+from pipeline.support.records import plan
+from pipeline.support.tracking import Tracker
+from pipeline.support.training import Job, execute, load_trained
+from tests.pipeline.conftest import StudyFolder, tiny_params
+
+
+@pytest.fixture
+def job(scenes, tmp_path):
+    content = tiny_params()
+    content["recipe"] |= {"epochs": 3, "batch_size": 6, "lr": 1e-3}  # nine images: a batch of six, and one of three
+    params, manifest = parse_params(content, "tiny"), Manifest.read(scenes / "manifest.json")
+    run = plan(params, manifest, params.model.arguments(), params.recipe, 0)
+    tracker = Tracker("sqlite://", "x", tmp_path, {})
+    return Job(run, "train", "full", scenes, tmp_path / "two", Resources(processes=2), tracker, None)
+
+
+def losses(epochs):
+    return [epoch["loss"] for epoch in epochs]
+
+
+def test_two_processes_train_what_one_does(job, tmp_path):
+    alone = replace(job, runs=tmp_path / "one", resources=Resources())
+    expected = losses(execute(alone))
+    cut_off = execute(job)
+    assert next(cut_off)["loss"] == pytest.approx(expected[0], rel=1e-5)
+    assert len(multiprocessing.active_children()) == 1
+    cut_off.close()  # as a scheduler stops a trial
+    assert not multiprocessing.active_children()
+    assert job.folder.read().status == "pruned"
+    assert losses(execute(job)) == pytest.approx(expected, rel=1e-4)  # goes on from its checkpoint, in the same process
+    assert not multiprocessing.active_children()
+    image = torch.rand(1, 1, 40, 40)
+    with torch.no_grad():
+        logits = [load_trained(job.run, found.folder.weights).eval()(image) for found in (alone, job)]
+    assert torch.allclose(*logits, atol=1e-3)
+
+
+def test_a_process_that_dies_is_told(job):
+    epochs = execute(job)
+    next(epochs)
+    (other,) = multiprocessing.active_children()
+    os.kill(other.pid, signal.SIGKILL)
+    with pytest.raises(DATransNetError, match="SIGKILL"):
+        list(epochs)
+    assert job.folder.read().status == "failed"
+    assert not multiprocessing.active_children()
+
+
+def fail(folder: Path, device: str) -> None:
+    raise ValueError(f"no room for {folder.name} on {device}")
+
+
+def test_a_process_that_fails_says_why(tmp_path):
+    with pytest.raises(TrainingError, match="no room for x on cpu"), together(2, "cpu", fail, (tmp_path / "x",)):
+        torch.distributed.barrier()
+    assert not torch.distributed.is_initialized()
+
+
+@pytest.mark.study
+def test_a_trial_may_be_two_processes(tmp_path):
+    content = tiny_params()
+    content["tune"] |= {"trials": 2, "epochs": 2, "points": []}
+    content["resources"] = {"processes": 2}
+    sweep = StudyFolder(tmp_path / "study", content)
+    sweep.succeed("fetch", "split", "tune")
+    trials = json.loads((sweep.folder / "results/tune.json").read_text())["trials"]
+    assert [(trial["status"], trial["epochs"]) for trial in trials] == [("done", 2)] * 2
+    assert not sweep.wait_until_alone()
