@@ -22,6 +22,7 @@ app = typer.Typer(
 Weights = Annotated[Path, typer.Option(help="models/best of a study, the OUT of fit, or a published .pth.tar.")]
 Device = Annotated[str, typer.Option(help="Where to compute: cpu, cuda, cuda:1 …")]
 Size = Annotated[int, typer.Option(min=32, help="Size that a published .pth.tar was trained at.")]
+MaskAbove = Annotated[int, typer.Option(min=0, max=254, help="Luminance of a mask above which a pixel is target.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Print the traceback of an error.")]
 
 
@@ -65,7 +66,7 @@ def _run(command: Callable[[], None], debug: bool) -> None:
 @app.command()
 @_with_recipe
 def fit(
-    data: Annotated[Path, typer.Argument(help="Folder with images/ and masks/, or one that the split stage wrote.")],
+    data: Annotated[Path, typer.Argument(help="Folder with images/ and masks/, or with trainval/ and test/.")],
     out: Annotated[Path, typer.Option(help="Folder for weights, card, history and checkpoint.")],
     model: Annotated[str, typer.Option(help="Name of the network.")] = "datransnet",
     argument: Annotated[
@@ -75,6 +76,7 @@ def fit(
     share: Annotated[
         float, typer.Option(min=0.05, max=0.5, help="Of the images that validate, without a split.")
     ] = 0.2,
+    mask_above: MaskAbove = 127,
     device: Device = "cpu",
     debug: Debug = False,
     **recipe: Any,
@@ -87,7 +89,7 @@ def fit(
     def command() -> None:
         from datransnet.commands import fit_command
 
-        fit_command(data, out, model, argument or [], Recipe(**recipe), seed, share, device)
+        fit_command(data, out, model, argument or [], Recipe(**recipe), seed, share, mask_above, device)
 
     _run(command, debug)
 
@@ -95,7 +97,7 @@ def fit(
 @app.command()
 def evaluate(
     data: Annotated[
-        Path | None, typer.Argument(help="Folder with images/ and masks/, or one that the split stage wrote.")
+        Path | None, typer.Argument(help="Folder with images/ and masks/, or with trainval/ and test/.")
     ] = None,
     weights: Annotated[Path | None, typer.Option(help="A folder with weights.safetensors, or a .pth.tar.")] = None,
     scores: Annotated[
@@ -105,7 +107,7 @@ def evaluate(
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="Leave out masks without a score map, and count them.")
     ] = False,
-    part: Annotated[str, typer.Option(help="Of a split dataset: train, val or test.")] = "test",
+    part: Annotated[str | None, typer.Option(help="Of a split dataset: train, val or test; test if not given.")] = None,
     convention: Annotated[
         list[str] | None,
         typer.Option(help="Metric definition (datransnet/metrics/conventions.py); may be repeated, all if not given."),
@@ -113,6 +115,7 @@ def evaluate(
     threshold: Annotated[float, typer.Option(min=0, max=1, help="Scores above it are targets.")] = 0.5,
     curves: Annotated[Path | None, typer.Option(help="CSV file for ROC, precision-recall and Pd-Fa curves.")] = None,
     image_size: Size = 256,
+    mask_above: MaskAbove = 127,
     device: Device = "cpu",
     allow_leak: Annotated[
         bool, typer.Option("--allow-leak", help="Score also where images were seen in training, and count them.")
@@ -126,11 +129,13 @@ def evaluate(
         from datransnet.commands import evaluate_command, score_command
 
         if scores is not None and masks is not None and data is None and weights is None:
-            score_command(scores, masks, conventions, threshold, curves, allow_missing)
+            score_command(scores, masks, conventions, threshold, curves, mask_above, allow_missing)
             return
         if data is None or weights is None or scores is not None or masks is not None:
             raise ParameterError("Give either DATA and --weights, or --scores and --masks.")
-        evaluate_command(data, weights, part, conventions, threshold, curves, image_size, device, allow_leak)
+        evaluate_command(
+            data, weights, part, conventions, threshold, curves, image_size, mask_above, device, allow_leak
+        )
 
     _run(command, debug)
 

@@ -3,6 +3,8 @@
 import csv
 import hashlib
 import json
+import logging
+import math
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -20,9 +22,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from datransnet.atomic import atomic_path, write_text
 from datransnet.data.dataset import Images, load_folder, load_part
 from datransnet.data.images import Luminance, Truth, read_image, write_png
+from datransnet.data.layouts import find_layout
 from datransnet.data.manifest import PARTS, image_digest, pair_digest
-from datransnet.data.scores import find_predictions
-from datransnet.engine.distributed import is_first, join_processes
+from datransnet.data.scores import ENDING, OVERLAY, find_predictions
+from datransnet.engine.distributed import check_device, is_first, join_processes
 from datransnet.engine.fit import Epoch, fit
 from datransnet.engine.predict import ScoreMap, predict, predict_image
 from datransnet.engine.recipe import Recipe
@@ -35,12 +38,19 @@ from datransnet.registry import did_you_mean
 from datransnet.seeding import derive_seed
 from datransnet.weights import learnt_images, load_weights, save_weights
 
+log = logging.getLogger(__name__)
+
+SHRUNK = 2.0
+"""Images that are shrunk by more before a network sees them are worth a warning."""
+
 
 def parse_assignments(pairs: list[str]) -> dict[str, Any]:
     """``name=value`` pairs, values as JSON or else as text.
 
     >>> parse_assignments(["width=8", "gradient=plain", "dilations=[1, 2]"])
     {'width': 8, 'gradient': 'plain', 'dilations': [1, 2]}
+    >>> parse_assignments(["datrans=False"])  # as Python writes it
+    {'datrans': False}
     """
     found: dict[str, Any] = {}
     for pair in pairs:
@@ -48,26 +58,30 @@ def parse_assignments(pairs: list[str]) -> dict[str, Any]:
         if not equals:
             raise ParameterError(f"{pair!r} must be name=value.")
         try:
-            found[name] = json.loads(text)
+            found[name] = json.loads({"True": "true", "False": "false"}.get(text, text))
         except ValueError:
             found[name] = text
     return found
 
 
-def _part(folder: Path, part: str) -> Images:
-    """A part of a split dataset, or all of a plain folder."""
-    if part not in PARTS:
+def _part(folder: Path, part: str | None, above: int) -> Images:
+    """A part of a dataset that is split, the test part if none is named; all of a plain folder."""
+    if part is not None and part not in PARTS:
         raise ParameterError(f"part = {part!r} must be one of {', '.join(PARTS)}. {did_you_mean(part, list(PARTS))}")
     if (folder / "manifest.json").exists():
-        return load_part(folder, part)
-    return load_folder(folder)
+        return load_part(folder, part or "test")
+    if find_layout(folder).parts:
+        return load_folder(folder, part or "test", above)
+    if part is not None:
+        raise ParameterError(f"{folder} is not split into parts: leave --part out to score all of it.")
+    return load_folder(folder, above=above)
 
 
-def _to_learn(folder: Path, share: float, seed: int) -> tuple[Images, Images]:
-    """Training and validation images: of the split, or a seeded share of a plain folder."""
+def _to_learn(folder: Path, share: float, seed: int, above: int) -> tuple[Images, Images]:
+    """Training and validation images: of the split, or a seeded share of those that are not for testing."""
     if (folder / "manifest.json").exists():
         return load_part(folder, "train"), load_part(folder, "val")
-    every = load_folder(folder)
+    every = load_folder(folder, "train" if find_layout(folder).parts else None, above)
     number = round(share * len(every))
     if not 0 < number < len(every):
         raise DataError(f"{folder} holds {len(every)} images: too few to keep {share:.0%} of them for validation.")
@@ -83,12 +97,20 @@ def _line(metrics: Epoch, recipe: Recipe) -> str:
 
 
 def fit_command(
-    data: Path, out: Path, name: str, pairs: list[str], recipe: Recipe, seed: int, share: float, device: str
+    data: Path,
+    out: Path,
+    name: str,
+    pairs: list[str],
+    recipe: Recipe,
+    seed: int,
+    share: float,
+    mask_above: int,
+    device: str,
 ) -> None:
     """Train, or go on; writes weights, card, history.csv and a checkpoint."""
     device = join_processes(device)
     arguments = {"name": name, **complete_arguments(name, **parse_assignments(pairs))}
-    train, validation = _to_learn(data, share, seed)
+    train, validation = _to_learn(data, share, seed, mask_above)
     used = [*zip(train.images, train.masks, strict=True), *zip(validation.images, validation.masks, strict=True)]
     asked = {
         "model": arguments,
@@ -131,20 +153,22 @@ def fit_command(
 def evaluate_command(
     data: Path,
     weights: Path,
-    part: str,
+    part: str | None,
     conventions: tuple[str, ...],
     threshold: float,
     curves: Path | None,
     image_size: int,
+    mask_above: int,
     device: str,
     allow_leak: bool,
 ) -> None:
     """Score a network on a part of a dataset; prints JSON."""
+    check_device(device)
     model, recipe = load_weights(weights, image_size)
-    images = _part(data, part)
+    images = _part(data, part, mask_above)
     learnt = learnt_images(weights)
     leaked = sum(image_digest(image) in learnt for image in images.images)
-    if leaked and part == "test" and not allow_leak:
+    if leaked and part in (None, "test") and not allow_leak:
         raise DataError(
             f"{leaked} of the {len(images)} images to score on were seen in training by {weights}. Choose another "
             "split, or --allow-leak: the count then stands in the result."
@@ -162,10 +186,11 @@ def score_command(
     conventions: tuple[str, ...],
     threshold: float,
     curves: Path | None,
+    mask_above: int,
     allow_missing: bool,
 ) -> None:
     """Score anyone's score maps; prints JSON."""
-    found = find_predictions(scores, masks, allow_missing)
+    found = find_predictions(scores, masks, allow_missing, mask_above)
     pairs = (found.pair(place) for place in range(len(found.ids)))
     _print_evaluation(pairs, conventions, threshold, curves, {"missing": found.missing})
 
@@ -186,7 +211,14 @@ def _print_evaluation(
     areas = {"pixel": drawn.pixel.area, "precision_recall": drawn.precision_recall.area, "target": drawn.target.area}
     about |= {"threshold": threshold, "areas": areas, "ece": reliability.ece}
     metrics = {name: asdict(summarise(columns)) for name, columns in found.counts.items()}
-    print(json.dumps({**about, "conventions": metrics}, indent=1))
+    print(json.dumps(_defined({**about, "conventions": metrics}), indent=1))
+
+
+def _defined(value: Any) -> Any:
+    """Plain values with null for NaN, which JSON does not know."""
+    if isinstance(value, dict):
+        return {key: _defined(inner) for key, inner in value.items()}
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def overlay(image: Luminance, prediction: Truth) -> Image.Image:
@@ -214,28 +246,48 @@ def detections(scores: ScoreMap, threshold: float) -> list[dict[str, float]]:
 def predict_command(
     paths: list[Path], weights: Path, out: Path, threshold: float, image_size: int, device: str
 ) -> None:
-    """Write NAME_scores.png (16 bits), NAME_overlay.png and detections.csv."""
+    """Write NAME_scores.png (16 bits), NAME_overlay.png and detections.csv.
+
+    Raises:
+        DataError: naming the images that cannot be read, once all others are done.
+    """
+    check_device(device)
     stems = [path.stem for path in paths]
     if twice := {stem for stem in stems if stems.count(stem) > 1}:
         raise ParameterError(f"Two images are called {sorted(twice)[0]}: their outputs would overwrite each other.")
     model, recipe = load_weights(weights, image_size)
     model.to(device)
     out.mkdir(parents=True, exist_ok=True)
-    rows = []
+    rows, faults, shrunk = [], list[str](), 1.0
     with typer.progressbar(paths, file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
         for path in bar:
-            image = read_image(path)
+            try:
+                image = read_image(path)
+            except DataError as error:
+                faults.append(str(error))
+                continue
+            if recipe.view == "resize":
+                shrunk = max(shrunk, max(image.shape) / recipe.size)
             scores = predict_image(model, image, recipe, device)
-            with atomic_path(out / f"{path.stem}_scores.png") as partial:
+            with atomic_path(out / f"{path.stem}{ENDING}.png") as partial:
                 write_png(partial, np.rint(scores * 65535).astype(np.uint16))
-            with atomic_path(out / f"{path.stem}_overlay.png") as partial:
+            with atomic_path(out / f"{path.stem}{OVERLAY}.png") as partial:
                 overlay(image, scores > threshold).save(partial, format="PNG")
             rows += [{"image": path.name, **found} for found in detections(scores, threshold)]
     with atomic_path(out / "detections.csv") as partial, partial.open("w", newline="") as file:
         writer = csv.DictWriter(file, ["image", "row", "col", "area", "score"])
         writer.writeheader()
         writer.writerows(rows)
-    print(f"{out}: {len(rows)} detections in {len(paths)} images.")
+    print(f"{out}: {len(rows)} detections in {len(paths) - len(faults)} images.")
+    if shrunk > SHRUNK:
+        log.warning(
+            "These weights see every image at %d² pixels, as they were trained: the largest was shrunk %.1f times, and "
+            "small targets may vanish in that. Cut images into pieces, or train with --view crop.",
+            recipe.size,
+            shrunk,
+        )
+    if faults:
+        raise DataError(" ".join(faults))
 
 
 def _live(model: nn.Module, height: int, width: int) -> set[str]:

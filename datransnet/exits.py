@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import os
 import signal
 import sys
 import traceback
@@ -16,9 +17,13 @@ def run_command(command: Callable[[], None], debug: bool) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's polite end is an interruption
     try:
         command()
+        sys.stdout.flush()
     except KeyboardInterrupt:
-        print("Interrupted. Finished work is kept; the same command goes on from here.", file=sys.stderr)
+        print("Interrupted. What was finished is kept; the same command does the rest.", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except Exception as error:
         if debug:
             traceback.print_exc()
@@ -37,4 +42,9 @@ def _paragraph(error: Exception) -> str:
         return (
             f"No space is left on the disk for {place}. Free some and run the command again; nothing is half-written."
         )
+    if isinstance(error, MemoryError) or error.__class__.__name__ == "OutOfMemoryError":  # the GPU's, named by torch
+        first = str(error).split("\n")[0]
+        return f"Memory does not suffice ({first}). Try smaller batches or images, or another device."
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}. Choose another place, or mend this one."
     return f"{error.__class__.__name__}: {error}\nThis is not expected: please report it, with what --debug prints."

@@ -1,5 +1,6 @@
 """A part of a split dataset as uint8, decoded once: the datasets of the field are small, decoding is not free."""
 
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from datransnet.data.decoded import Pixels, mapped
-from datransnet.data.images import Luminance, Truth, read_image, read_mask
+from datransnet.data.images import MASK_ABOVE, Luminance, Truth, read_image, read_mask
 from datransnet.data.layouts import find_layout
 from datransnet.data.manifest import Item, Manifest, Part, pair_digest
 from datransnet.errors import DataError
@@ -90,24 +91,41 @@ def _read(folder: Path, item: Item) -> tuple[Luminance, Pixels]:
 
 def _forget_others(cache: Path) -> None:
     """Remove what was decoded of the same dataset when its content or split was another."""
-    name = cache.name.rpartition("-")[0]
-    for other in cache.parent.glob(f"{name}-*"):
-        if other != cache:
+    name, _, digest = cache.name.rpartition("-")
+    for other in cache.parent.iterdir():
+        if other != cache and re.fullmatch(rf"{re.escape(name)}-[0-9a-f]{{{len(digest)}}}", other.name):
             shutil.rmtree(other, ignore_errors=True)
 
 
-def load_folder(folder: Path) -> Images:
+def load_folder(folder: Path, part: Part | None = None, above: int = MASK_ABOVE) -> Images:
     """Every pair of a folder in any layout (see `datransnet.data.layouts`), in the order of ids.
 
+    Args:
+        folder: the folder.
+        part: only this one, of a layout whose folders say what is in which.
+        above: luminance of a mask above which a pixel is target.
+
     Raises:
-        DataError: if it fits no layout, a partner is missing, a file is damaged, or a mask has not its image's size.
+        DataError: if it fits no layout or has no such part, a partner is missing, a file is damaged, a mask has not its
+            image's size, or no mask has a target though some are not black.
     """
-    loaded = Images([], [], [])
-    for name, (image_path, mask_path) in sorted(find_layout(folder).pairs.items()):
-        image, mask = read_image(image_path), read_mask(mask_path)
-        if image.shape != mask.shape:
-            raise DataError(f"{mask_path} is {mask.shape}, its image {image.shape}. Mend or remove the pair.")
+    layout, loaded, faint = find_layout(folder), Images([], [], []), False
+    for name, (image_path, mask_path) in sorted(layout.pairs.items()):
+        if part is not None and layout.parts.get(name) != part:
+            continue
+        image, levels = read_image(image_path), read_image(mask_path)
+        if image.shape != levels.shape:
+            raise DataError(f"{mask_path} is {levels.shape}, its image {image.shape}. Mend or remove the pair.")
         loaded.ids.append(name)
         loaded.images.append(image)
-        loaded.masks.append(mask)
+        loaded.masks.append(levels > above)
+        faint = faint or bool(levels.any())
+    if not loaded.ids:
+        raise DataError(
+            f"{folder} has no {part} part; it has {', '.join(sorted(set(layout.parts.values()))) or 'none'}."
+        )
+    if faint and not any(mask.any() for mask in loaded.masks):
+        raise DataError(
+            f"No mask in {folder} has a pixel above {above}, but some are not black: set --mask-above to 0."
+        )
     return loaded

@@ -33,18 +33,25 @@ def thumbnail(image: Luminance) -> Thumbnail:
 
 
 def near_duplicates(thumbnails: list[Thumbnail]) -> list[tuple[int, int]]:
-    """Pairs of places (a < b) whose thumbnails correlate by more than `SIMILAR`."""
+    """Places whose thumbnails correlate by more than `SIMILAR`, directly or through others: first and another of each.
+
+    So N frames of one fixed camera are N - 1 pairs, not the square of N.
+    """
     stacked = np.stack(thumbnails)
-    found = []
+    group = np.arange(len(stacked))
     for start in range(0, len(stacked), _BLOCK):
-        rows, columns = np.nonzero(stacked[start : start + _BLOCK] @ stacked.T > SIMILAR)
-        pairs = zip((rows + start).tolist(), columns.tolist(), strict=True)
-        found += [(a, b) for a, b in pairs if a < b]
-    return found
+        rows, columns = np.nonzero(stacked[start : start + _BLOCK] @ stacked[start:].T > SIMILAR)
+        group = _merged(len(stacked), group[rows + start], group[columns + start])[group]
+    first = np.unique(group, return_index=True)[1]
+    return [(int(first[label]), place) for place, label in enumerate(group) if first[label] != place]
 
 
 def groups(number: int, pairs: list[tuple[int, int]]) -> npt.NDArray[np.int64]:
     """The group of each of some images, where a pair puts two into one."""
-    links = coo_array((np.ones(len(pairs)), np.array(pairs, dtype=np.int64).reshape(-1, 2).T), shape=(number, number))
+    return _merged(number, *np.array(pairs, dtype=np.int64).reshape(-1, 2).T)
+
+
+def _merged(number: int, rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    links = coo_array((np.ones(len(rows)), (rows, columns)), shape=(number, number))
     _, labels = connected_components(links, directed=False)
     return np.asarray(labels, dtype=np.int64)

@@ -34,7 +34,7 @@ def decode_image(path: Path) -> Decoded:
     scaled by 65535, rounded, never wrapped.
 
     Raises:
-        DataError: if the file is missing, unreadable, damaged, too large, or no image.
+        DataError: if the file is missing, unreadable, damaged, too large, no image, or one of floating-point numbers.
     """
     try:
         with Image.open(path) as image:
@@ -44,15 +44,19 @@ def decode_image(path: Path) -> Decoded:
             if image.mode.startswith("I"):
                 levels = np.asarray(image, dtype=np.float64).clip(0, 65535)
                 return Decoded(np.rint(levels / 257).astype(np.uint8), image.mode)
+            if image.mode == "F":
+                raise DataError(f"{path} holds floating-point numbers, of unknown scale. Save it with 8 or 16 bits.")
             return Decoded(np.asarray(image.convert("L")), image.mode)
     except FileNotFoundError:
-        raise DataError(f"{path} is missing. Fetch the dataset again.") from None
+        raise DataError(f"{path} is missing. Check the path, or fetch the dataset again.") from None
+    except IsADirectoryError:
+        raise DataError(f"{path} is a folder. Name the images in it.") from None
     except PermissionError:
         raise DataError(f"{path} cannot be read (permission denied). Change its permissions.") from None
     except (DataError, MemoryError):
         raise
     except Exception as error:  # on damaged files Pillow raises nearly anything
-        raise DataError(f"{path} is damaged ({error}). Remove it and fetch the dataset again.") from error
+        raise DataError(f"{path} is damaged or no image ({error}). Replace it, or fetch the dataset again.") from error
 
 
 def read_image(path: Path) -> Luminance:

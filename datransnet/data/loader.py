@@ -63,18 +63,25 @@ class Loader:
     def __init__(self, data: Images, how: Presentation, device: str = "cpu") -> None:
         self.data, self.how, self.device = data, how, device
         self.whole = at_size(data, how.size) if how.view == "resize" else None
-        self.targets = lift_targets(data.images, data.masks) if how.paste else []
+        self.targets = lift_targets(*self._shown()) if how.paste else []
         self.target_pixels = [np.argwhere(mask) for mask in data.masks] if how.target_share else []
+
+    def _shown(self) -> tuple[list[Luminance], list[Truth]]:
+        """Images and masks at the scale that the network sees."""
+        if self.whole is None:
+            return self.data.images, self.data.masks
+        return list(self.whole[:, 0]), list(self.whole[:, 1].view(np.bool_))
 
     def epoch(self, rng: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         """Every image once: (images B×1×S×S in [0, 1], masks B×1×S×S in {0, 1}), in random order.
 
-        The last batch is smaller. A last batch of one is left out: batch norm has nothing to estimate there.
+        The last batch is smaller. A last batch of one is left out: one image says too little for batch norms, which in
+        all other steps see several, unless every batch has one.
         """
         order = rng.permutation(len(self.data))
         for start in range(0, len(order), self.how.batch_size):
             chosen = order[start : start + self.how.batch_size]
-            if len(chosen) > 1 or len(order) == 1:
+            if len(chosen) > 1 or len(order) == 1 or self.how.batch_size == 1:
                 yield self.batch(chosen, rng)
 
     def batch(self, chosen: npt.NDArray[np.int64], rng: np.random.Generator) -> tuple[Tensor, Tensor]:

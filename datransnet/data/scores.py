@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from datransnet.data.images import SUFFIXES, Truth, read_image, read_mask
+from datransnet.data.images import MASK_ABOVE, SUFFIXES, Truth, read_image, read_mask
 from datransnet.data.layouts import MASK_ENDINGS
 from datransnet.errors import DataError
 
-ENDING = "_scores"
+ENDING, OVERLAY = "_scores", "_overlay"
+"""What ``predict`` puts behind an image's name."""
 FORMATS = (".png", ".npy", ".mat")
 
 ScoreMap = npt.NDArray[np.float32]
@@ -30,16 +31,18 @@ class Predictions:
         scores: N files.
         masks: N files.
         missing: ids of masks without a score map.
+        above: luminance of a mask above which a pixel is target.
     """
 
     ids: list[str]
     scores: list[Path]
     masks: list[Path]
     missing: list[str]
+    above: int = MASK_ABOVE
 
     def pair(self, place: int) -> tuple[ScoreMap, Truth]:
         """A score map and its mask, H×W each."""
-        return read_scores(self.scores[place]), read_mask(self.masks[place])
+        return read_scores(self.scores[place]), read_mask(self.masks[place], self.above)
 
 
 def read_scores(path: Path) -> ScoreMap:
@@ -84,28 +87,32 @@ def _read_png(path: Path) -> ScoreMap:
     return levels.astype(np.float32) / np.float32(255)
 
 
-def find_predictions(scores: Path, masks: Path, allow_missing: bool = False) -> Predictions:
+def find_predictions(scores: Path, masks: Path, allow_missing: bool = False, above: int = MASK_ABOVE) -> Predictions:
     """Match a folder of score maps with a folder of masks.
 
     Args:
-        scores: the score maps.
+        scores: the score maps; an overlay that ``predict`` wrote beside one is none.
         masks: every mask that is to be scored.
         allow_missing: leave out masks without a score map, and say which, instead of refusing.
+        above: luminance of a mask above which a pixel is target.
 
     Raises:
-        DataError: naming every score map that is missing, has another size than its mask, or has no mask.
+        DataError: naming every score map that is missing, has another size than its mask, or has no mask; or if no mask
+            has a target though some are not black.
     """
     for folder in (scores, masks):
         if not folder.is_dir():
             raise DataError(f"There is no folder {folder}.")
     maps: dict[str, Path] = {}
-    for path in sorted(path for path in scores.iterdir() if path.suffix.lower() in FORMATS):
+    there = sorted(path for path in scores.iterdir() if path.suffix.lower() in FORMATS)
+    overlays = {path.with_name(f"{path.stem.removesuffix(ENDING)}{OVERLAY}.png") for path in there}
+    for path in [path for path in there if path not in overlays]:
         id_ = path.stem.removesuffix(ENDING)
         if id_ in maps:
             raise DataError(f"{scores} holds {maps[id_].name} and {path.name}. Remove one of them.")
         maps[id_] = path
-    found = Predictions([], [], [], [])
-    other_size = []
+    found = Predictions([], [], [], [], above)
+    other_size, targets, faint = [], False, False
     for path in sorted(path for path in masks.iterdir() if path.suffix.lower() in SUFFIXES):
         names = [path.stem.removesuffix(ending) for ending in MASK_ENDINGS]
         id_ = next((name for name in names if name in maps), names[0])
@@ -115,9 +122,10 @@ def find_predictions(scores: Path, masks: Path, allow_missing: bool = False) -> 
         found.ids.append(id_)
         found.scores.append(maps.pop(id_))
         found.masks.append(path)
-        shapes = [array.shape for array in found.pair(-1)]
-        if shapes[0] != shapes[1]:
-            other_size.append(f"{id_} ({shapes[0][1]}×{shapes[0][0]}, mask {shapes[1][1]}×{shapes[1][0]})")
+        (height, width), levels = read_scores(found.scores[-1]).shape, read_image(path)
+        targets, faint = targets or bool((levels > above).any()), faint or bool(levels.any())
+        if (height, width) != levels.shape:
+            other_size.append(f"{id_} ({width}×{height}, mask {levels.shape[1]}×{levels.shape[0]})")
     faults = {
         "have no score map": [] if allow_missing else found.missing,
         "have another size than their mask": other_size,
@@ -128,4 +136,6 @@ def find_predictions(scores: Path, masks: Path, allow_missing: bool = False) -> 
         raise DataError(f"{scores} does not fit {masks}: {'; '.join(told)}.")
     if not found.ids:
         raise DataError(f"{scores} holds no score map ({', '.join(FORMATS)}) of a mask in {masks}.")
+    if faint and not targets:
+        raise DataError(f"No mask in {masks} has a pixel above {above}, but some are not black: set --mask-above to 0.")
     return found

@@ -19,15 +19,35 @@ from torch import Tensor, nn
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, start_processes
 from torch.nn.parallel import DistributedDataParallel
 
-from datransnet.errors import DATransNetError, TrainingError
+from datransnet.errors import DATransNetError, ParameterError, TrainingError
 from datransnet.models.registry import Network
 
 LAST_WORDS = 30.0
 """Seconds that a process which died has to say why, once the others have lost it."""
 
 
+def check_device(device: str) -> None:
+    """See that torch can work on a device.
+
+    Raises:
+        ParameterError: if it cannot.
+    """
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # the latter where torch was built without the device
+        there = f"cpu{', cuda' * torch.cuda.is_available()}"
+        raise ParameterError(
+            f"device = {device!r} cannot be used here ({there} can): {str(error).splitlines()[0]}"
+        ) from None
+
+
 def join_processes(device: str) -> str:
-    """Meet the other processes that ``torchrun`` started, if it did; returns the device of this one."""
+    """Meet the other processes that ``torchrun`` started, if it did; returns the device of this one.
+
+    Raises:
+        ParameterError: if there is no such device.
+    """
+    check_device(device)
     if "LOCAL_RANK" not in os.environ or dist.is_initialized():
         return device
     return _meet(device, int(os.environ["LOCAL_RANK"]))

@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 
+import numpy as np
+
 from datransnet.metrics.components import components
 from datransnet.metrics.conventions import Convention, convention_named
 from datransnet.metrics.counts import Counts, Mask, Scores, count_each, validate
@@ -14,6 +16,9 @@ from datransnet.metrics.score import Column, as_columns
 
 PIECE = 3 * 2**19
 """Pixels that are counted together, 24 images of 256²: fewer cost more calls, more only memory."""
+
+MOST_WORKERS = 8
+"""Threads; each holds a piece, about 200 MB with all it takes to count it."""
 
 Pair = tuple[Scores, Mask]
 
@@ -46,11 +51,12 @@ def evaluate(
     """Count predictions under several conventions, at one threshold and along curves.
 
     Args:
-        pairs: (scores H×W in [0, 1], mask H×W), consumed once; only a few are held at a time.
+        pairs: (scores H×W in [0, 1], mask H×W), consumed once; a piece for each worker is held at a time.
         conventions: names in `CONVENTIONS`.
         thresholds: of the Pd-Fa curves, rising; `logit_thresholds` if not given.
         threshold: of the counts; scores strictly above it are predicted.
-        workers: threads; the number of cores if not given. The result does not depend on it.
+        workers: threads; if not given, the cores this process may use, at most `MOST_WORKERS`. The result does not
+            depend on it.
 
     Raises:
         ParameterError: if a convention is unknown.
@@ -64,7 +70,7 @@ def evaluate(
     """
     rules = [convention_named(name) for name in conventions]
     levels = logit_thresholds() if thresholds is None else thresholds
-    workers = workers or os.cpu_count() or 1
+    workers = workers or min(MOST_WORKERS, len(os.sched_getaffinity(0)))
     counts: list[list[Counts]] = []
     sums = count_curves([], [], [], rules, levels)
     with ThreadPoolExecutor(workers) as pool:
@@ -95,7 +101,7 @@ def _count(
     piece: Sequence[Pair], rules: Sequence[Convention], thresholds: Values, threshold: float
 ) -> tuple[list[list[Counts]], CurveCounts]:
     """Counts of each image under each convention, and the sums of the piece."""
-    maps = [scores for scores, _ in piece]
+    maps = [scores if scores.dtype.kind == "f" else scores.astype(np.float32) for scores, _ in piece]
     truths = [validate(scores, mask) for scores, mask in piece]
     targets = [components(truth) for truth in truths]
     counts = [count_each(*each, rules, threshold) for each in zip(maps, truths, targets, strict=True)]

@@ -12,6 +12,7 @@ and the logits cropped back.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -118,11 +119,13 @@ def per_level(dilations: Sequence[int] | Sequence[Sequence[int]]) -> list[tuple[
     >>> per_level([1, 2])
     [(1, 2), (1, 2), (1, 2), (1, 2)]
     """
-    nested = [item for item in dilations if isinstance(item, Sequence)]
-    flat = [item for item in dilations if isinstance(item, int)]
-    levels = [tuple(level) for level in nested] if nested else [tuple(flat)] * len(PAPER_DILATIONS)
-    proper = all(level and min(level) >= 1 and len(set(level)) == len(level) for level in levels)
-    if not proper or len(levels) != len(PAPER_DILATIONS) or (nested and flat):
+    given: list[Any] = list(dilations) if isinstance(dilations, Sequence) else []
+    nested = [item for item in given if isinstance(item, Sequence)]
+    levels = [tuple(level) for level in nested] if nested else [tuple(given)] * len(PAPER_DILATIONS)
+    proper = all(
+        level and all(type(d) is int and d >= 1 for d in level) and len(set(level)) == len(level) for level in levels
+    )
+    if not proper or len(levels) != len(PAPER_DILATIONS) or (nested and len(nested) != len(given)):
         raise ParameterError(
             f"dilations = {dilations!r} must be distinct positive integers, as one list or a list for each of "
             f"{len(PAPER_DILATIONS)} levels."

@@ -17,6 +17,11 @@ from datransnet.models.datransnet import DATransNet
 
 DEAD_PREFIXES = ("encoder5.", "decoder5.")
 
+WRAPPERS = re.compile(r"^(?:module\.)?(?:model\.)?")
+"""What released scripts put before every key: a parallel network's name, and that of the class they train in."""
+NAMED = 3
+"""Keys that an error names."""
+
 # Released name → ours, applied to the whole key in this order.
 RENAMES = (
     (r"^inc\.0\.", "encoders.0."),
@@ -81,15 +86,20 @@ def load_official(source: str | Path | Mapping[str, Any], image_size: int = 256)
         except Exception as error:  # torch.load raises many kinds for a file that is no checkpoint
             raise DataError(f"{where} cannot be read as a checkpoint: {error}.") from error
     for wrapper in ("state_dict", "net"):
-        content = content.get(wrapper, content)
-    live: dict[str, Tensor] = {
-        renamed(key.removeprefix("module.")): value
-        for key, value in content.items()
-        if not key.removeprefix("module.").startswith(DEAD_PREFIXES)
-    }
+        content = content.get(wrapper, content) if isinstance(content, Mapping) else content
+    if not isinstance(content, Mapping):
+        raise DataError(f"{where} holds a {type(content).__name__}, no state dict. Give the file that training saved.")
+    if "schema" in content:
+        raise DataError(f"{where} is a checkpoint of this project's own. Give its folder, once training has ended.")
+    plain = {WRAPPERS.sub("", str(key)): value for key, value in content.items()}
+    live: dict[str, Tensor] = {renamed(key): value for key, value in plain.items() if not key.startswith(DEAD_PREFIXES)}
     model = DATransNet(image_size=image_size)
-    try:
-        model.load_state_dict(live, strict=True)
-    except RuntimeError as error:
-        raise DataError(f"{where} does not fit DATransNet: {error}") from error
+    own = model.state_dict()
+    faults = [f"{key} is missing" for key in own if key not in live]
+    faults += [f"{key} is unknown" for key in live if key not in own]
+    faults += [f"{key} has another shape" for key in own if key in live and own[key].shape != live[key].shape]
+    if faults:
+        more = f", and {len(faults) - NAMED} more" if len(faults) > NAMED else ""
+        raise DataError(f"{where} does not fit DATransNet: {', '.join(faults[:NAMED])}{more}.")
+    model.load_state_dict(live, strict=True)
     return model.eval()

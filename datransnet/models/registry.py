@@ -1,6 +1,7 @@
 """Networks by name."""
 
 from inspect import signature
+from typing import get_type_hints
 
 from torch import Tensor, nn
 
@@ -32,15 +33,25 @@ def complete_arguments(name: str, **kwargs: object) -> dict[str, object]:
     """A network's keyword arguments with its defaults filled in, so that equal networks are described equally.
 
     Raises:
-        ParameterError: if the name or an argument is unknown.
+        ParameterError: if the name or an argument is unknown, or an argument of another kind than it must be.
 
     >>> complete_arguments("datransnet", width=8)["gradient"]
     'difference'
+    >>> complete_arguments("datransnet", datrans="no")
+    Traceback (most recent call last):
+    ...
+    datransnet.errors.ParameterError: Model 'datransnet': datrans = 'no' must be of type bool.
     """
+    factory = MODELS[name]
     try:
-        bound = signature(MODELS[name]).bind(**kwargs)
+        bound = signature(factory).bind(**kwargs)
     except TypeError as error:
         raise ParameterError(f"Model {name!r}: {error}.") from error
+    hints = get_type_hints(factory.__init__)
+    for key, value in kwargs.items():
+        kind = hints.get(key)
+        if kind in (bool, int, str) and type(value) is not kind:
+            raise ParameterError(f"Model {name!r}: {key} = {value!r} must be of type {kind.__name__}.")
     bound.apply_defaults()
     return dict(bound.arguments)
 

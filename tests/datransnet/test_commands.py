@@ -92,6 +92,9 @@ def test_two_processes_train_as_one(scenes, tmp_path):
         (["--zoom", "9"], 2, "less than or equal to 4"),
         (["-a", "widht=4"], 2, "widht"),
         (["-a", "width"], 2, "name=value"),
+        (["-a", "width=8.5"], 2, "of type int"),
+        (["-a", "datrans=no"], 2, "of type bool"),
+        (["-a", "dilations=3"], 2, "distinct positive integers"),
         (["--model", "datransent"], 2, "datransnet"),
         (["--data-lost"], 2, "data-lost"),
     ],
@@ -160,15 +163,12 @@ def published(scenes, trained, tmp_path):
     """Score maps of a network, as a folder that anyone might publish."""
     images = sorted((scenes / "test/images").iterdir())
     assert run("predict", *images, "--weights", trained, "--out", tmp_path / "maps").exit_code == 0
-    (tmp_path / "scores").mkdir()
-    for path in (tmp_path / "maps").glob("*_scores.png"):
-        shutil.copy(path, tmp_path / "scores")
-    return tmp_path / "scores"
+    return tmp_path / "maps"  # with overlays beside
 
 
 @pytest.mark.parametrize("kind", ["png", "npy", "mat"])
 def test_anyones_score_maps_are_scored_as_the_network_itself(scenes, trained, published, kind):
-    for path in list(published.iterdir()):
+    for path in list(published.glob("*_scores.png")):
         array = np.asarray(Image.open(path), dtype=np.float64) / 65535
         name = path.stem.removesuffix("_scores")
         if kind == "npy":
@@ -191,9 +191,10 @@ def test_anyones_score_maps_are_scored_as_the_network_itself(scenes, trained, pu
 
 
 def test_score_maps_that_do_not_fit_are_named(scenes, published):
-    first, second, *_ = sorted(published.iterdir())
+    first, second, *_ = sorted(published.glob("*_scores.png"))
     gone = first.stem.removesuffix("_scores")
     first.rename(published / "stranger.png")
+    (published / f"{gone}_overlay.png").unlink()
     Image.fromarray(np.zeros((7, 9), dtype=np.uint8)).save(second)
     arguments = ("evaluate", "--scores", published, "--masks", scenes / "test/masks")
     refused = run(*arguments)
@@ -248,6 +249,85 @@ def test_evaluate_refuses_images_that_training_has_seen(scenes, trained, tmp_pat
     allowed = run("evaluate", tmp_path / "seen", "--weights", trained, "--allow-leak")
     assert json.loads(allowed.stdout)["seen_in_training"] == 13
     assert json.loads(run("evaluate", scenes, "--weights", trained).stdout)["seen_in_training"] == 0
+
+
+def test_a_folder_with_a_test_part_is_not_trained_on_it(scenes, tmp_path):
+    for part in ("trainval", "test"):
+        shutil.copytree(scenes / part, tmp_path / "data" / part)
+    done = fit(tmp_path / "data", tmp_path / "out", "--share", 0.25)
+    assert done.exit_code == 0, done.stderr
+    assert len(json.loads((tmp_path / "out/card.json").read_text())["learnt"]) == 13
+    scored = json.loads(run("evaluate", tmp_path / "data", "--weights", tmp_path / "out").stdout)
+    assert (scored["seen_in_training"], scored["conventions"]["basicirstd"]["n_images"]) == (0, 4)
+    refused = run("evaluate", tmp_path / "data", "--weights", tmp_path / "out", "--part", "val")
+    assert refused.exit_code == 3
+    assert "has no val part; it has test, train" in refused.stderr
+    refused = run("evaluate", tmp_path / "data/test", "--weights", tmp_path / "out", "--part", "test")
+    assert refused.exit_code == 2
+    assert "leave --part out" in refused.stderr
+
+
+def test_masks_of_zeros_and_ones_are_not_taken_for_empty(scenes, trained, published, tmp_path):
+    shutil.copytree(scenes / "test", tmp_path / "data")
+    for path in (tmp_path / "data/masks").iterdir():
+        Image.fromarray(np.asarray(Image.open(path)) // 255).save(path)
+    of_network = ("evaluate", tmp_path / "data", "--weights", trained)
+    of_scores = ("evaluate", "--scores", published, "--masks", tmp_path / "data/masks")
+    for command in (of_network, of_scores, ("fit", tmp_path / "data", "--out", tmp_path / "out")):
+        refused = run(*command)
+        assert refused.exit_code == 3
+        assert "set --mask-above to 0" in refused.stderr
+    found = [json.loads(run(*command, "--mask-above", 0).stdout) for command in (of_network, of_scores)]
+    assert found[0]["conventions"] == found[1]["conventions"]
+    assert found[0]["conventions"]["basicirstd"]["n_targets"] > 0
+
+
+def test_metrics_without_a_target_are_null(published, scenes, tmp_path):
+    (tmp_path / "masks").mkdir()
+    for path in (scenes / "test/masks").iterdir():
+        Image.fromarray(np.zeros((48, 48), dtype=np.uint8)).save(tmp_path / "masks" / path.name)
+    done = run("evaluate", "--scores", published, "--masks", tmp_path / "masks")
+    assert "NaN" not in done.stdout
+    assert json.loads(done.stdout)["conventions"]["basicirstd"]["pd"] is None
+
+
+def test_predict_does_what_it_can_and_names_the_rest(scenes, trained, tmp_path):
+    good = sorted((scenes / "test/images").iterdir())[0]
+    (tmp_path / "notes.png").write_text("no image")
+    Image.fromarray(np.full((40, 40), 0.5, dtype=np.float32)).save(tmp_path / "float.tif")
+    done = run(
+        "predict", tmp_path / "notes.png", tmp_path / "float.tif", tmp_path, good, "--weights", trained,
+        "--out", tmp_path / "out",
+    )  # fmt: skip
+    assert done.exit_code == 3
+    for words in ("notes.png is damaged or no image", "float.tif holds floating-point", f"{tmp_path} is a folder"):
+        assert words in done.stderr
+    assert (tmp_path / "out/detections.csv").exists()
+    assert (tmp_path / f"out/{good.stem}_scores.png").exists()
+
+
+def test_images_that_a_network_sees_much_smaller_are_told(tmp_path, caplog):
+    arguments = {"image_size": 32, "width": 4}
+    save_weights(tmp_path / "w", create_model("datransnet", **arguments), {"name": "datransnet", **arguments},
+                 Recipe(view="resize", size=32))  # fmt: skip
+    Image.fromarray(np.zeros((100, 200), dtype=np.uint8)).save(tmp_path / "large.png")
+    assert run("predict", tmp_path / "large.png", "--weights", tmp_path / "w", "--out", tmp_path / "o").exit_code == 0
+    assert "shrunk 6.2 times" in caplog.text
+
+
+@pytest.mark.parametrize("device", ["cuda", "gpu", "cuda:99"])
+def test_a_device_that_is_not_there_is_told(scenes, trained, tmp_path, device):
+    for command in (("fit", scenes, "--out", tmp_path / "out"), ("evaluate", scenes, "--weights", trained)):
+        refused = run(*command, "--device", device)
+        assert refused.exit_code == 2
+        assert f"device = '{device}' cannot be used here (cpu" in refused.stderr
+
+
+def test_a_place_that_cannot_be_written_is_told(scenes, trained, tmp_path):
+    (tmp_path / "out").write_text("")
+    refused = run("predict", scenes / "test/images/none.png", "--weights", trained, "--out", tmp_path / "out")
+    assert refused.exit_code == 1
+    assert "Choose another place" in refused.stderr
 
 
 @pytest.mark.parametrize("command", ["fit", "evaluate", "predict", "export", "info"])

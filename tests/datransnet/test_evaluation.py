@@ -129,6 +129,15 @@ def test_counts_are_those_of_score(threshold):
         assert str(summarise(columns)) == str(score(pairs, name, threshold))  # text: NaN is not equal to itself
 
 
+def test_predictions_without_scores_have_curves_too():
+    mask = np.zeros((9, 9), dtype=bool)
+    mask[3:5, 3:5] = True
+    for scores in (mask, mask.astype(np.uint8), mask.astype(np.float32)):
+        found = evaluate([(scores, mask)])
+        assert found.counts["basicirstd"]["detected"].tolist() == [1]
+        assert found.curves.pd_fa["basicirstd"].y.max() == 1
+
+
 def test_nothing_to_evaluate_is_undefined():
     found = evaluate([])
     assert np.isnan(found.curves.pixel.area)

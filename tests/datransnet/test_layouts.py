@@ -247,13 +247,16 @@ def test_a_carved_part_has_the_distribution_of_the_whole():
     assert all(abs(part[n] - whole[n] / 5) < 2 for n in whole)  # a block of five may straddle two kinds
 
 
-def test_near_duplicates_are_shifted_and_noisy_copies_not_other_scenes():
+def test_near_duplicates_are_shifted_and_noisy_copies_not_other_scenes(monkeypatch):
     rng = np.random.default_rng(0)
     images = [scene(1, index, 96)[0] for index in range(12)]
     copy = np.clip(images[3] * 0.8 + 20 + rng.normal(0, 2, images[3].shape), 0, 255).astype(np.uint8)
+    monkeypatch.setattr("datransnet.data.duplicates._BLOCK", 3)
     found = near_duplicates([thumbnail(image) for image in [*images, copy, images[5][1:, 1:]]])
     assert found == [(3, 12), (5, 13)]
     assert groups(4, [(0, 2), (2, 3)]).tolist() == [0, 1, 0, 0]
+    still = [thumbnail(image) for image in [images[0]] * 5]
+    assert near_duplicates(still) == [(0, 1), (0, 2), (0, 3), (0, 4)]  # not every pair of a fixed camera's frames
     assert near_duplicates([thumbnail(np.full((50, 50), 7, dtype=np.uint8))] * 2) == []
 
 

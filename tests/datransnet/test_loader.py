@@ -43,10 +43,12 @@ def test_of_a_dataset_split_anew_the_old_pixels_go(data):
     load_part(data, "train")
     (old,) = (data.parent / ".decoded").iterdir()
     (stale := old.with_name("data-0123456789abcdef")).mkdir()
-    (other := old.with_name("other-0123456789abcdef")).mkdir()
+    others = [old.with_name(f"{name}-0123456789abcdef") for name in ("other", "data-V2")]
+    for other in others:
+        other.mkdir()
     load_part(data, "train")
     assert old.is_dir()
-    assert other.is_dir()
+    assert all(other.is_dir() for other in others)
     assert not stale.exists()
 
 
@@ -151,3 +153,18 @@ def test_a_pasted_target_is_brighter_than_where_it_lands():
     assert pasted.sum() == 6
     assert (there[pasted] == 140).all()
     assert (there[~pasted] == 100).all()
+
+
+def test_pasted_targets_have_the_scale_of_the_image_they_are_in():
+    image, mask = np.zeros((512, 512), dtype=np.uint8), np.zeros((512, 512), dtype=bool)
+    image[40:48, 40:48], mask[40:48, 40:48] = 200, True
+    loader = Loader(Images(["a"], [image], [mask]), Presentation(view="resize", size=128, paste=1.0, batch_size=1))
+    _, masks = next(loader.epoch(np.random.default_rng(0)))
+    assert int(masks.sum()) == 2 * 2 * 2  # two targets of 8×8 at a quarter of the size
+
+
+@pytest.mark.parametrize(("batch_size", "images"), [(1, 5), (2, 4), (4, 4)])
+def test_only_a_last_batch_of_one_is_left_out(batch_size, images):
+    five = Images(list("abcde"), *([array] * 5 for array in (one_target().images[0], one_target().masks[0])))
+    loader = Loader(five, Presentation(view="crop", size=32, batch_size=batch_size))
+    assert sum(len(batch) for batch, _ in loader.epoch(np.random.default_rng(0))) == images

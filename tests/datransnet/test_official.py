@@ -87,9 +87,10 @@ def test_full_width_has_the_published_number_of_live_parameters():
     assert sum(p.numel() for p in create_model("datransnet").parameters()) == 2_175_401
 
 
-def test_a_published_file_loads_with_its_wrapper(tmp_path):
+@pytest.mark.parametrize("prefix", ["", "module.", "model.", "module.model."])
+def test_a_published_file_loads_with_its_wrapper(tmp_path, prefix):
     path = tmp_path / "checkpoint.pth.tar"
-    torch.save({"state_dict": {f"module.{key}": value for key, value in published_weights().items()}}, path)
+    torch.save({"state_dict": {f"{prefix}{key}": value for key, value in published_weights().items()}}, path)
     assert not load_official(path).training
 
 
@@ -103,5 +104,13 @@ def test_a_strange_file_is_refused(tmp_path):
 def test_a_missing_key_is_refused():
     weights = published_weights()
     del weights["outc.1.bias"]
-    with pytest.raises(DataError, match=r"head\.out\.bias"):
+    with pytest.raises(DataError, match=r"does not fit DATransNet: head\.out\.bias is missing\.$"):
         load_official(weights)
+
+
+@pytest.mark.parametrize(("content", "words"), [([1, 2], "holds a list"), ({"schema": 1}, "Give its folder")])
+def test_what_is_no_state_dict_is_refused(tmp_path, content, words):
+    path = tmp_path / "checkpoint.pt"
+    torch.save(content, path)
+    with pytest.raises(DataError, match=words):
+        load_official(path)
