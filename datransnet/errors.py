@@ -19,5 +19,9 @@ class DataError(DATransNetError):
     exit_code = 3
 
 
+class LostError(DATransNetError):
+    """A process that work depends on died without a word; the same again may well succeed (exit code 1)."""
+
+
 class TrainingError(DATransNetError):
     """A training cannot go on, for instance because its loss is no longer finite (exit code 1)."""

@@ -107,7 +107,7 @@ class _Entry:
     def scores(self, part: Part, images: Images) -> list[ScoreMap]:
         """Its stored scores of a part."""
         weights = self.study.models / self.stage / f"{self.key}.safetensors"
-        return stored_scores(self.study.runs, self.run, weights, part, images, self.study.params.resources.device)
+        return stored_scores(self.study.runs, self.run, weights, part, images, self.study.params.resources.device_here)
 
 
 def _describe(study: Study, manifest: Manifest) -> dict[str, Any]:

@@ -7,6 +7,7 @@ restore its rungs). See docs/decisions/0003-resuming-a-search.md.
 """
 
 import logging
+import math
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -71,7 +72,7 @@ class Budget(tune.Stopper):
     def __init__(self, found: optuna.Study, trials: Mapping[str, Trial], params: Params) -> None:
         self.found, self.trials, self.params = found, trials, params
         self.before = float(found.user_attrs.get("seconds", 0))
-        self.started = self.entered = time.monotonic()
+        self.started, self.entered, self.gpu_seconds = time.monotonic(), -math.inf, 0.0
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """No single trial is stopped by it."""
@@ -84,11 +85,13 @@ class Budget(tune.Stopper):
         if moment - self.entered > ACCOUNT_SECONDS:
             self.entered = moment
             self.found.set_user_attr("seconds", spent)
+            if plan.gpu_hours is not None:
+                self.gpu_seconds = self._gpu_seconds()
         if plan.wall_hours is not None and spent > 3600 * plan.wall_hours:
             return True
-        return plan.gpu_hours is not None and self.gpu_seconds() > 3600 * plan.gpu_hours
+        return plan.gpu_hours is not None and self.gpu_seconds > 3600 * plan.gpu_hours
 
-    def gpu_seconds(self) -> float:
+    def _gpu_seconds(self) -> float:
         """Seconds of GPUs that all epochs took; a fraction of a GPU counts as that."""
         records = [record for trial in self.trials.values() for record in trial.records() if record]
         return self.params.resources.share * sum(epoch["seconds"] for record in records for epoch in record.history)
@@ -214,6 +217,8 @@ def identity_of(params: Params, manifest: Manifest) -> str:
     limits = ("trials", "concurrent", "wall_hours", "gpu_hours")
     sweep["tune"] = {key: value for key, value in sweep["tune"].items() if key not in limits}
     sweep["recipe"] |= {"epochs": params.tune.epochs}
+    if "latency" in params.tune.objectives:  # milliseconds of one device are not those of another
+        sweep["resources"] = params.digestible["resources"]
     return digest_of([sweep, manifest.digest, training_source(params.model.name)])
 
 
@@ -249,6 +254,10 @@ def _search(study: Study, found: optuna.Study, identity: str, trials: dict[str, 
             listener = Listener(progress, trials, make_trial)
             with ray_session(params):
                 _tuner(study, identity, trial, searcher, scheduler, remaining, [listener], budget).fit()
+        if budget.stop_all():
+            for cut in own_trials(found, TrialState.RUNNING):  # asked for again if the hours are raised
+                found.tell(cut.number, state=TrialState.FAIL)
+            _settle(trials.values(), "pruned")
         _settle(_asked(found, params, make_trial, TrialState.COMPLETE).values(), "pruned")
         trials |= _asked(found, params, make_trial)
         _settle(trials.values(), "interrupted")
@@ -273,10 +282,14 @@ def _trainable(make_trial: MakeTrial, params: Params, began: str) -> Callable[[d
 
 
 def _asked(found: optuna.Study, params: Params, make_trial: MakeTrial, *states: TrialState) -> dict[str, Trial]:
-    """Trials that were asked for and ended in the study, in order, by key; a point suggested twice is there once."""
+    """Trials that were asked for and ended in the study, in order, by key; a point suggested twice is there once.
+
+    Where hours limit the sweep, those that never began are none.
+    """
     known = own_trials(found, *(states or (TrialState.COMPLETE, TrialState.FAIL)))
     points = [trial.params for trial in known if trial.params and is_complete(params.tune.space, trial.params)]
-    return {trial.key: trial for trial in map(make_trial, points)}
+    asked = {trial.key: trial for trial in map(make_trial, points)}
+    return {key: trial for key, trial in asked.items() if not params.tune.limited or any(trial.records())}
 
 
 def _tuner(
@@ -294,7 +307,6 @@ def _tuner(
     storage = study.runs / ".ray"
     shutil.rmtree(storage / identity, ignore_errors=True)
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
-    limited = params.tune.wall_hours is not None or params.tune.gpu_hours is not None
     return tune.Tuner(
         tune.with_resources(trial, {"cpu": params.resources.cores, "gpu": params.resources.share}),
         tune_config=tune.TuneConfig(
@@ -309,7 +321,7 @@ def _tuner(
             storage_path=str(storage),
             callbacks=listeners,
             verbose=0,
-            stop=budget if limited else None,
+            stop=budget if params.tune.limited else None,
             failure_config=tune.FailureConfig(max_failures=RETRIES),
         ),
     )

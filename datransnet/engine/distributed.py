@@ -5,7 +5,10 @@ and losses are computed on the logits of all of them, because they pool the whol
 by itself, `together` starts the others from within a process, and a process alone does none of it.
 """
 
+import multiprocessing
 import os
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,11 +22,13 @@ from torch import Tensor, nn
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, start_processes
 from torch.nn.parallel import DistributedDataParallel
 
-from datransnet.errors import DATransNetError, ParameterError, TrainingError
+from datransnet.errors import DATransNetError, LostError, ParameterError, TrainingError
 from datransnet.models.registry import Network
 
 LAST_WORDS = 30.0
 """Seconds that a process which died has to say why, once the others have lost it."""
+NO_MEMORY = 77
+"""How a process exits that ran out of memory."""
 
 
 def check_device(device: str) -> None:
@@ -72,8 +77,9 @@ def together(
     ends, and with this process. Where ``number`` is 1 there are no others.
 
     Raises:
-        TrainingError: if another process failed, with its reason.
-        DATransNetError: if another process died.
+        TrainingError: if another process ran out of memory.
+        LostError: if another process died.
+        DATransNetError: if another process failed otherwise.
     """
     if number == 1:
         yield device
@@ -92,9 +98,12 @@ def together(
             try:
                 others.join(timeout=LAST_WORDS)
             except ProcessRaisedException as error:
-                raise TrainingError(str(error).strip().split("\n")[-1]) from error
+                last = str(error).strip().split("\n")[-1]
+                raise DATransNetError(f"A process that trained along failed: {last}") from error
             except ProcessExitedException as error:
-                raise DATransNetError(f"A process that trained along died: {error}. Try again.") from lost
+                if error.exit_code == NO_MEMORY:
+                    raise TrainingError("Memory does not suffice in a process that trained along.") from lost
+                raise LostError(f"A process that trained along died ({error}). Run the same again.") from lost
             raise
         finally:
             for process in others.processes:
@@ -107,8 +116,19 @@ def together(
 def _accompany(
     index: int, device: str, meeting: dict[str, Any], accompany: Callable[..., None], arguments: tuple[Any, ...]
 ) -> None:
-    """What each of the others does; torch ends it with the process that started it."""
-    accompany(*arguments, _meet(device, index + 1, rank=index + 1, **meeting))
+    """What each of the others does. It ends with the process that started it, also while it waits for a GPU."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        accompany(*arguments, _meet(device, index + 1, rank=index + 1, **meeting))
+    except torch.OutOfMemoryError:
+        sys.exit(NO_MEMORY)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def processes() -> int:

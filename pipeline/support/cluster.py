@@ -4,13 +4,16 @@ import atexit
 import logging
 import os
 import shutil
+import signal
+import socket
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from datransnet.errors import DATransNetError, ParameterError
+from datransnet.errors import DATransNetError, LostError, ParameterError
 from pipeline.support.console import Progress, Row
 from pipeline.support.params import Params, Resources
 from pipeline.support.records import REVISION, Record, git_revision
@@ -18,6 +21,9 @@ from pipeline.support.source import ROOT
 from pipeline.support.training import Job, execute
 
 POLL_SECONDS = 1.0
+CONNECT_SECONDS = 10.0
+NODE_SECONDS = 60.0
+"""How long a stage waits for a node of a cluster that is large enough."""
 
 
 @contextmanager
@@ -26,32 +32,62 @@ def ray_session(params: Params) -> Iterator[None]:
 
     Raises:
         ParameterError: if no node has what one training asks for.
+        DATransNetError: if the cluster cannot be reached.
     """
-    resources = params.resources
-    address = os.environ.get("RAY_ADDRESS") or params.cluster.address
+    address = params.cluster.running
     if not address:
         os.environ["RAY_AUTH_MODE"] = "disabled"  # nothing listens beyond this machine; Ray would write a token to HOME
     import ray
 
-    ray.init(
-        address=address or "local",
-        include_dashboard=None if address else False,
-        runtime_env=_travelling_code() if address else None,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        configure_logging=True,
-    )
+    interrupt = signal.getsignal(signal.SIGTERM)
     try:
-        nodes: list[dict[str, dict[str, float]]] = ray.nodes()  # type: ignore[no-untyped-call]
-        largest = [max((node["Resources"].get(kind, 0.0) for node in nodes), default=0.0) for kind in ("CPU", "GPU")]
-        for name, asked, there in zip(("cpus", "gpus"), (resources.cores, resources.share), largest, strict=True):
-            if asked > there:
-                raise ParameterError(
-                    f"resources.{name}: a training takes {asked:g}, but no node has more than {there:g}. Ask for less."
-                )
+        if address:
+            _knock(address)
+        ray.init(
+            address=address or "local",
+            include_dashboard=None if address else False,
+            runtime_env=_travelling_code() if address else None,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            configure_logging=True,
+        )
+    except OSError as error:
+        raise DATransNetError(
+            f"Ray at {address} cannot be reached ({str(error).splitlines()[0]}). Start it, or change RAY_ADDRESS or "
+            "cluster.address."
+        ) from error
+    signal.signal(signal.SIGTERM, interrupt)  # Ray's own would end the stage without its last words
+    try:
+        _await_node(params.resources, NODE_SECONDS if address else 0)
         yield
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """See that something listens at ``host:port``: Ray would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
+
+
+def _await_node(resources: Resources, seconds: float) -> None:
+    """See that some node has what a training takes; nodes of a cluster may still be joining."""
+    import ray
+
+    end = time.monotonic() + seconds
+    while True:
+        nodes: list[dict[str, float]] = [node["Resources"] for node in ray.nodes()]  # type: ignore[no-untyped-call]
+        there = [(node.get("CPU", 0.0), node.get("GPU", 0.0)) for node in nodes]
+        if any(cpus >= resources.cores and gpus >= resources.share for cpus, gpus in there):
+            return
+        if time.monotonic() > end:
+            known = "; ".join(sorted({f"{cpus:g} CPUs and {gpus:g} GPUs" for cpus, gpus in there}))
+            raise ParameterError(
+                f"resources: a training takes {resources.cores:g} CPUs and {resources.share:g} GPUs of one node, but "
+                f"there are only nodes with {known}. Ask for less."
+            )
+        time.sleep(POLL_SECONDS)
 
 
 def _travelling_code() -> dict[str, Any]:
@@ -137,7 +173,9 @@ def _train(missing: Sequence[Job], jobs: Sequence[Job], resources: Resources, pr
     import ray
     from ray.exceptions import RayError, RayTaskError
 
-    @ray.remote(num_cpus=resources.cores, num_gpus=resources.share, max_retries=2)
+    @ray.remote(  # type: ignore[call-overload, untyped-decorator]  # its hints know no list of exceptions
+        num_cpus=resources.cores, num_gpus=resources.share, max_retries=2, retry_exceptions=[LostError]
+    )
     def train(job: Job) -> None:
         for _ in execute(job):
             pass

@@ -126,7 +126,7 @@ def search_figure(trials: Sequence[Mapping[str, Any]]) -> Figure:
         colour = COLOURS[0] if trial["status"] == "done" else COLOURS[7]
         epochs = range(1, len(trial["history"]) + 1)
         left.plot(epochs, trial["history"], color=colour, alpha=0.8, marker=".", linewidth=1)
-    left.set(title="trials (grey: stopped early by ASHA)", xlabel="epoch", ylabel="best validation IoU")
+    left.set(title="trials (grey: stopped before their end)", xlabel="epoch", ylabel="best validation IoU")
     values = [trial["best_iou"] for trial in trials]
     right.plot(range(1, len(values) + 1), values, "o", color=COLOURS[0])
     right.step(range(1, len(values) + 1), np.maximum.accumulate(values), where="post", color=COLOURS[1])

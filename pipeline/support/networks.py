@@ -1,6 +1,7 @@
 """Whether the networks and recipes that the parameters name can be built, and what a network costs."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from datransnet.atomic import write_text
 from datransnet.errors import ParameterError
 from datransnet.models import create_model
-from pipeline.support.params import Choice, Params, Resources
-from pipeline.support.records import Run, RunFolder
+from pipeline.support.params import Choice, Interval, Params, Resources
+from pipeline.support.records import Run, RunFolder, environment
 
 
 def check_models(params: Params) -> None:
@@ -26,9 +27,8 @@ def check_models(params: Params) -> None:
     attempts: dict[str, dict[str, Any]] = {"model": {}}
     attempts |= {f"ablate.variants.{name}": dict(changes) for name, changes in params.ablate.changes().items()}
     for key, dimension in params.tune.space.items():
-        if key.startswith("model.") and isinstance(dimension, Choice):
-            for value in dimension.choice:
-                attempts[f"tune.space.{key} = {value}"] = {key.removeprefix("model."): value}
+        for value in _examples(dimension) if key.startswith("model.") else []:
+            attempts[f"tune.space.{key} = {value}"] = {key.removeprefix("model."): value}
     problems = []
     for where, changes in attempts.items():
         try:
@@ -38,8 +38,7 @@ def check_models(params: Params) -> None:
             problems.append(f"  {where}: {error}")
     for key, dimension in params.tune.space.items():
         field = key.removeprefix("recipe.")
-        values = dimension.choice if isinstance(dimension, Choice) else [dimension.low, dimension.high]
-        for value in values if key.startswith("recipe.") else []:
+        for value in _examples(dimension) if key.startswith("recipe.") else []:
             plain = params.digestible["recipe"] | {field: value}
             try:
                 Params.model_validate(params.digestible | {"recipe": plain})
@@ -47,6 +46,16 @@ def check_models(params: Params) -> None:
                 problems.append(f"  tune.space.{key} = {value}: {error.errors()[0]['msg']}")
     if problems:
         raise ParameterError("params.yaml has values that no training accepts:\n" + "\n".join(problems))
+
+
+def _examples(dimension: Choice | Interval) -> list[Any]:
+    """Values of a dimension that show whether all of them can be used."""
+    if isinstance(dimension, Choice):
+        return list(dimension.choice)
+    low, high = dimension.low, dimension.high
+    return (
+        [int(low), int(high)] if dimension.integer else [low, high, low + 0.618 * (high - low)]
+    )  # one with a fraction
 
 
 def cost(run: Run) -> dict[str, int]:
@@ -59,17 +68,23 @@ def cost(run: Run) -> dict[str, int]:
 
 
 def latency(run: Run, runs: Path, resources: Resources) -> dict[str, Any]:
-    """``latency``: median milliseconds of one forward pass over one image of the recipe's size; its ``threads``.
+    """``latency``, the median milliseconds of one forward pass; ``size`` of the image, ``threads`` and ``device``.
 
-    Measured once, by whoever asks first, and kept beside the run.
+    Measured once on each kind of device, by whoever asks first, and kept beside the run. Infinite where memory does not
+    suffice.
     """
-    kept = RunFolder(runs, run.key).path / "latency.json"
+    device, size, threads = resources.device_here, run.recipe.size, resources.cpus
+    kept = RunFolder(runs, run.key).path / f"latency-{device}-{threads}.json"
     if not kept.exists():
-        model = create_model(**run.model).eval().to(resources.device)
-        image = torch.zeros(1, 1, run.recipe.size, run.recipe.size, device=resources.device)
-        with torch.inference_mode():
-            timer = Timer("model(image)", globals={"model": model, "image": image}, num_threads=resources.cpus)
-            median = timer.blocked_autorange(min_run_time=0.5).median
-        write_text(kept, json.dumps({"latency": 1000 * float(median), "threads": resources.cpus}))
+        try:
+            model = create_model(**run.model).eval().to(device)
+            image = torch.zeros(1, 1, size, size, device=device)
+            with torch.inference_mode():
+                timer = Timer("model(image)", globals={"model": model, "image": image}, num_threads=threads)
+                measured = {"latency": 1000 * float(timer.blocked_autorange(min_run_time=0.5).median)}
+        except torch.OutOfMemoryError:
+            return {"latency": math.inf}
+        about = {"size": size, "threads": threads, "device": environment(device)["device"]}
+        write_text(kept, json.dumps(measured | about))
     content: dict[str, Any] = json.loads(kept.read_text())
     return content

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -98,6 +99,10 @@ class Choice(Strict):
     choice: list[JsonValue] = Field(min_length=1)
     when: dict[str, JsonValue] = {}
 
+    def holds(self, value: JsonValue) -> bool:
+        """Whether a value is one of them."""
+        return value in self.choice
+
 
 class Interval(Strict):
     """A number between two bounds, on a logarithmic scale if ``log``; whole if ``integer``; ``when`` as in `Choice`."""
@@ -113,6 +118,11 @@ class Interval(Strict):
         if not self.low < self.high or (self.log and self.low <= 0):
             raise ValueError("low must be below high, and above 0 on a logarithmic scale")
         return self
+
+    def holds(self, value: JsonValue) -> bool:
+        """Whether a value lies in it."""
+        kinds = int if self.integer else int | float
+        return isinstance(value, kinds) and not isinstance(value, bool) and self.low <= value <= self.high
 
 
 class Tune(Strict):
@@ -138,8 +148,13 @@ class Tune(Strict):
     wall_hours: float | None = Field(None, gt=0)
     gpu_hours: float | None = Field(None, gt=0)
     warm_start: str | None = None
-    space: dict[str, Choice | Interval]
+    space: dict[str, Choice | Interval] = Field(min_length=1)
     points: list[dict[str, JsonValue]] = []
+
+    @property
+    def limited(self) -> bool:
+        """Whether hours may end the sweep."""
+        return self.wall_hours is not None or self.gpu_hours is not None
 
     @model_validator(mode="after")
     def _keys(self) -> "Tune":
@@ -150,8 +165,16 @@ class Tune(Strict):
             if section != "model" or not name:
                 known = [f"recipe.{field}" for field in Recipe.__dataclass_fields__ if field != "epochs"]
                 raise ValueError(f"{key!r} cannot be searched. {did_you_mean(key, [*known, 'model.<argument>'])}")
-        if any(set(point) - set(self.space) for point in self.points):
-            raise ValueError("points may only name keys of space")
+        return self
+
+    @model_validator(mode="after")
+    def _points(self) -> "Tune":
+        for point in self.points:
+            for key, value in point.items():
+                if key not in self.space:
+                    raise ValueError("points may only name keys of space")
+                if not self.space[key].holds(value):
+                    raise ValueError(f"points: {key} = {json.dumps(value)} is not in its space")
         return self
 
     @model_validator(mode="after")
@@ -173,6 +196,8 @@ class Tune(Strict):
             raise ValueError("objectives must begin with iou and name each once")
         if len(self.objectives) > 1 and self.scheduler != "none":
             raise ValueError("with several objectives no trial can be stopped early: set scheduler: none")
+        if self.scheduler != "none" and self.grace > self.epochs:
+            raise ValueError(f"grace = {self.grace} is more than the {self.epochs} epochs of a trial")
         return self
 
 
@@ -233,7 +258,7 @@ class Evaluate(Strict):
 
     conventions: list[str] = Field(min_length=1)
     max_fa: float = Field(20e-6, gt=0, lt=1)
-    peers: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")], str] = {}
+    peers: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")], str] = {}
 
     @field_validator("conventions")
     @classmethod
@@ -277,8 +302,17 @@ class Resources(Strict):
 
     @property
     def device(self) -> str:
-        """Where torch works."""
+        """Where torch works in a training."""
         return "cuda" if self.share else "cpu"
+
+    @property
+    def device_here(self) -> str:
+        """Where torch works in this process, which need not have the GPUs that trainings of a cluster have."""
+        if not self.share:
+            return "cpu"
+        import torch
+
+        return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 class Cluster(Strict):
@@ -291,6 +325,11 @@ class Cluster(Strict):
 
     address: str | None = None
     storage: str | None = None
+
+    @property
+    def running(self) -> str | None:
+        """Address of a running Ray; None where a stage starts one of its own."""
+        return os.environ.get("RAY_ADDRESS") or self.address
 
     @field_validator("storage")
     @classmethod

@@ -119,16 +119,16 @@ def git_revision() -> str:
 
 
 @cache
-def environment() -> dict[str, str]:
-    """Versions and machine."""
+def environment(device: str) -> dict[str, str]:
+    """Versions, and the machine or its GPU, as torch works on one or the other."""
     import torch
 
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
+    name = torch.cuda.get_device_name() if device.startswith("cuda") else platform.machine()
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
         "system": platform.platform(),
-        "device": device,
+        "device": name,
     }
 
 

@@ -146,10 +146,8 @@ def cost_table(evaluation: Mapping[str, Any], costs: Mapping[str, Any]) -> Table
                 "training (min)": "" if math.isnan(row["training_s"]) else f"{row['training_s'] / 60:.1f}",
             }
         )
-    where = first["environment"].get("device", "unknown device")
-    size = evaluation["runs"][0]["model"].get("image_size")
     note = (
-        f"One image at the size it is trained at ({size}); latency: median of one forward pass on {where}, "
+        f"One image of {first['size']}², as in training; latency: median of one forward pass on {first['device']}, "
         f"{first['threads']} thread(s); training: mean over seeds, as it ran, with whatever ran beside it."
     )
     return Table("cost", "Cost", note, rows, values)

@@ -12,8 +12,9 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
+from sqlalchemy.exc import OperationalError
 
-from datransnet.errors import ParameterError
+from datransnet.errors import DATransNetError, ParameterError
 from datransnet.registry import did_you_mean
 from datransnet.seeding import derive_seed
 from pipeline.support.params import Choice, Interval, Params, Tune
@@ -73,7 +74,7 @@ def suggest(space: Space, trial: Any) -> None:
     """Ask a trial for every dimension that its earlier ones make active."""
     point: Point = {}
     for key, dimension in space.items():
-        if all(point.get(name) == encode(value) for name, value in dimension.when.items()):
+        if all(name in point and point[name] == encode(value) for name, value in dimension.when.items()):
             if isinstance(dimension, Choice):
                 point[key] = trial.suggest_categorical(key, [encode(value) for value in dimension.choice])
             elif dimension.integer:
@@ -141,11 +142,21 @@ def open_study(study: Study, name: str) -> optuna.Study:
 
     Raises:
         ParameterError: if there is no study to start from.
+        DATransNetError: if the database cannot be used.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     logging.getLogger("alembic").setLevel(logging.ERROR)
     study.runs.mkdir(parents=True, exist_ok=True)
-    plan, storage = study.params.tune, storage_of(study)
+    plan, url = study.params.tune, study.params.cluster.storage
+    try:
+        storage = storage_of(study)
+    except OperationalError as error:
+        if url is None:
+            raise  # a full disk, or one that cannot be written
+        raise DATransNetError(
+            f"The search's database {url} cannot be used ({str(error.orig).splitlines()[0]}). Start it, or change "
+            "cluster.storage."
+        ) from error
     directions = [
         StudyDirection.MAXIMIZE if objective == "iou" else StudyDirection.MINIMIZE for objective in plan.objectives
     ]

@@ -20,6 +20,8 @@ from pipeline.support.source import PACKAGES, ROOT
 
 REQUIREMENTS = ("torch", "numpy", "scipy", "pillow", "safetensors", "filelock", "annotated-types")
 """What a served model needs besides MLflow."""
+JUDGED = "judged"
+"""The tag of a version that was compared with the champion."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def register(client: Any, uri: str, run: str, name: str, folder: Path) -> None:
 
     card = json.loads((folder / "card.json").read_text())
     known = client.search_model_versions(f"name = '{name}'")
-    if any(found.tags.get("run_key") == card["key"] for found in known):
+    if any(found.tags.get("run_key") == card["key"] and JUDGED in found.tags for found in known):
         return
     size = (-1, -1, -1)
     signature = ModelSignature(
@@ -82,8 +84,9 @@ def register(client: Any, uri: str, run: str, name: str, folder: Path) -> None:
     champion = client.get_registered_model(name).aliases.get("champion")
     if champion is None:
         client.set_registered_model_alias(name, "champion", new.version)
-        return
-    held = client.get_model_version(name, champion).tags
-    better = held["basis"] != tags["basis"] or card["val_iou"] > float(held["val_iou"])
-    client.set_registered_model_alias(name, "champion", new.version if better else champion)
-    client.set_registered_model_alias(name, "challenger", champion if better else new.version)
+    else:
+        held = client.get_model_version(name, champion).tags
+        better = held["basis"] != tags["basis"] or card["val_iou"] > float(held["val_iou"])
+        client.set_registered_model_alias(name, "champion", new.version if better else champion)
+        client.set_registered_model_alias(name, "challenger", champion if better else new.version)
+    client.set_model_version_tag(name, new.version, JUDGED, "yes")  # last: what was cut off before is registered again

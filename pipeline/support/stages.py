@@ -63,8 +63,14 @@ def seeds_of(study: Study, model: dict[str, Any], recipe: Recipe, number: int, w
 def make_jobs(
     study: Study, stage: str, tracker: Tracker, parent: str | None, runs: Sequence[tuple[str, Run]]
 ) -> list[Job]:
-    """Jobs of a stage from named runs."""
+    """Jobs of a stage from named runs.
+
+    Machines of a cluster do not write to a file of SQLite's, which must not be shared: the stage itself delivers their
+    records at its end.
+    """
     resources = study.params.resources
+    if study.params.cluster.running and tracker.uri.startswith("sqlite:"):
+        parent = None
     return [Job(run, stage, name, study.data, study.runs, resources, tracker, parent) for name, run in runs]
 
 

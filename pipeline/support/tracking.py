@@ -139,13 +139,13 @@ class Tracker:
         tags = {"stage": stage, "identity": identity}
         found = client.search_runs([number], _equal(tags), max_results=1)
         if found:
-            run = str(found[0].info.run_id)
+            run, described = str(found[0].info.run_id), bool(found[0].data.params)
             client.update_run(run, status="RUNNING")
         else:
             tags |= {"data_digest": self.data["digest"]}
-            run = str(client.create_run(number, tags=tags, run_name=stage).info.run_id)
-            client.log_batch(run, params=_params(flatten(params)))
-            self._log_data(run)
+            run, described = str(client.create_run(number, tags=tags, run_name=stage).info.run_id), False
+        if not described:
+            self._describe(run, params)
         self.log(run, tags={"git": git, "mlflow.source.git.commit": git.removesuffix("-dirty")})
         return run
 
@@ -219,6 +219,10 @@ class Tracker:
             child.sent = int(found[0].data.metrics.get("epoch", 0))
         else:
             child.run = self._create_child(client, experiment, tags, stage, name, record)
+        if not found or not found[0].data.params:
+            run = record.run
+            content = {"dataset": run.dataset, "split": run.split, "protocol": run.protocol, "seed": run.seed}
+            self._describe(child.run, content | {"variant": name, "model": run.model, "recipe": vars(run.recipe)})
 
     def _catch_up(self, child: "_Child", record: Record) -> None:
         """Send the epochs that a child lacks, and its status where that changed."""
@@ -246,7 +250,7 @@ class Tracker:
     def _create_child(
         self, client: "MlflowClient", experiment: str, tags: dict[str, str], stage: str, name: str, record: Record
     ) -> str:
-        """A new child with its parameters; all children have the same keys, so that the UI compares them."""
+        """A new child."""
         run = record.run
         described = {
             **tags,
@@ -258,20 +262,20 @@ class Tracker:
             "mlflow.source.git.commit": record.git.removesuffix("-dirty"),
         }
         began, called = _milliseconds(record.started), f"{name} · seed {run.seed}"
-        child = str(client.create_run(experiment, tags=described, run_name=called, start_time=began).info.run_id)
-        content = {"dataset": run.dataset, "split": run.split, "protocol": run.protocol, "seed": run.seed}
-        content |= {"variant": name, "model": run.model, "recipe": vars(run.recipe)}
-        client.log_batch(child, params=_params(flatten(content)))
-        self._log_data(child)
-        return child
+        return str(client.create_run(experiment, tags=described, run_name=called, start_time=began).info.run_id)
 
-    def _log_data(self, run: str) -> None:
-        """Say which data a run used, as MLflow's dataset: its manifest's digest and what is in each part."""
+    def _describe(self, run: str, params: Mapping[str, Any]) -> None:
+        """Enter a run's data and then its parameters, whose presence says that nothing of it is missing.
+
+        All children have the same keys, so that the UI compares them. The data are MLflow's dataset: the manifest's
+        digest, and what is in each part.
+        """
         from mlflow.entities import Dataset, DatasetInput
 
         source, profile = json.dumps({"manifest": self.data["digest"]}), json.dumps(self.data["summary"])
         data = Dataset(self.data["name"], self.data["digest"][:36], "local", source, profile=profile)
         self.client().log_inputs(run, datasets=[DatasetInput(data)])
+        self.client().log_batch(run, params=_params(flatten(params)))
 
     def unreachable(self, error: Exception) -> None:
         """Warn that the store did not take something."""

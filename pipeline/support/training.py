@@ -11,7 +11,7 @@ from datransnet.atomic import atomic_path, remove_partials, write_text
 from datransnet.data.dataset import Images, load_part
 from datransnet.engine.distributed import together
 from datransnet.engine.fit import Epoch, finished, fit
-from datransnet.errors import DATransNetError, TrainingError
+from datransnet.errors import DATransNetError, LostError, TrainingError
 from datransnet.models import Network, create_model
 from datransnet.seeding import derive_seed
 from pipeline.support.params import Resources
@@ -118,7 +118,7 @@ def execute(job: Job) -> Generator[Epoch, None, None]:
         if record and record.status == "infeasible" and job.stage == "tune":
             raise TrainingError(record.reason)  # known; training alone tries again, a search has other points
         started = record.started if record else now()
-        record = Record(job.run, started=started, git=git_revision(), environment=environment())
+        record = Record(job.run, started=started, git=git_revision(), environment=environment(resources.device))
         folder.write(record)
         try:
             with together(resources.processes, resources.device, _accompany, (job,)) as device:
@@ -147,6 +147,10 @@ def execute(job: Job) -> Generator[Epoch, None, None]:
             record = replace(record, status="infeasible", reason=reason, finished=now())
             folder.write(record)
             raise TrainingError(reason) from error
+        except LostError as error:
+            record = replace(record, status="interrupted", reason=str(error).split("\n")[0], finished=now())
+            folder.write(record)
+            raise
         except Exception as error:
             reason = str(error) if isinstance(error, DATransNetError) else f"{error.__class__.__name__}: {error}"
             record = replace(record, status="failed", reason=reason.split("\n")[0], finished=now())

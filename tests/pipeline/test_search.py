@@ -11,6 +11,7 @@ from optuna.trial import TrialState
 
 from datransnet.engine import fit
 from datransnet.errors import ParameterError, TrainingError
+from pipeline.support.networks import check_models
 from pipeline.support.params import Resources, parse_params
 from pipeline.support.paths import Study
 from pipeline.support.search import (
@@ -76,11 +77,45 @@ def test_a_point_lacks_what_its_values_make_active():
         ({"space": SPACE | {"recipe.ema": {"low": 0.1, "high": 0.9, "when": {"recipe.lr": 1}}}}, "of a choice"),
         ({"objectives": ["parameters"]}, "begin with iou"),
         ({"objectives": ["iou", "parameters"]}, "scheduler: none"),
+        ({"grace": 9}, "grace = 9 is more than the 6 epochs"),
+        ({"space": {}}, "tune.space"),
+        ({"points": [{"recipe.lr": 50.0}]}, "recipe.lr = 50.0 is not in its space"),
+        ({"points": [{"model.datrans": "on"}]}, "is not in its space"),
     ],
 )
 def test_a_search_that_makes_no_sense_is_told(changes, words):
     with pytest.raises(ParameterError, match=words):
         params(**changes)
+
+
+@pytest.mark.parametrize(
+    ("dimension", "words"),
+    [
+        ({"recipe.batch_size": {"low": 4, "high": 8}}, "tune.space.recipe.batch_size"),
+        ({"model.width": {"low": 4, "high": 8}}, "must be of type int"),
+        ({"model.widht": {"low": 4, "high": 8, "integer": True}}, "widht"),
+        ({"model.datrans": {"choice": ["yes"]}}, "must be of type bool"),
+    ],
+)
+def test_a_space_that_no_training_accepts_is_told(dimension, words):
+    with pytest.raises(ParameterError, match=words):
+        check_models(params(space=dimension, points=[]))
+    check_models(params(space={"model.width": {"low": 4, "high": 8, "integer": True}}, points=[]))
+
+
+def test_what_is_inactive_activates_nothing():
+    space = params(
+        points=[],
+        space={
+            "model.first": {"choice": [True]},
+            "model.second": {"choice": [None, 1], "when": {"model.first": True}},
+            "model.third": {"choice": [None], "when": {"model.second": 1}},
+            "recipe.ema": {"low": 0.1, "high": 0.9, "when": {"model.third": None}},
+        },
+    ).tune.space
+    trial = optuna.trial.FixedTrial({"model.first": True, "model.second": None, "model.third": None, "recipe.ema": 0.5})
+    suggest(space, trial)
+    assert trial.params == {"model.first": True, "model.second": None}
 
 
 def test_a_password_does_not_belong_into_the_parameters():
@@ -114,6 +149,14 @@ def test_what_limits_a_sweep_does_not_make_it_another(scenes):
     usual = identity_of(params(), manifest)
     assert identity_of(params(trials=40, concurrent=3, wall_hours=2), manifest) == usual
     assert identity_of(params(sampler="gp"), manifest) != usual
+    known = [identity_of(priced(cpus), manifest) for cpus in (1, 2)]
+    assert known[0] != known[1]  # milliseconds of one device are not those of another
+
+
+def priced(cpus):
+    content = tiny_params() | {"resources": {"cpus": cpus}}
+    content["tune"] |= {"objectives": ["iou", "latency"], "scheduler": "none", "points": []}
+    return parse_params(content, "tiny")
 
 
 def test_importance_goes_to_what_matters():

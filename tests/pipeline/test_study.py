@@ -138,10 +138,13 @@ def interrupt(study: StudyFolder, stage: str, how: signal.Signals) -> int:
     return process.returncode
 
 
-@pytest.mark.parametrize("stage", ["tune", "train", "evaluate"])  # ablate trains as train does
-def test_a_killed_and_interrupted_stage_goes_on_to_the_same_end(reference, tmp_path, stage):
+@pytest.mark.parametrize(
+    ("stage", "politely"),
+    [("tune", signal.SIGTERM), ("train", signal.SIGINT), ("evaluate", signal.SIGINT)],  # ablate trains as train does
+)
+def test_a_killed_and_interrupted_stage_goes_on_to_the_same_end(reference, tmp_path, stage, politely):
     study = reference[stage].copy(tmp_path / "study")
-    for how, code in ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)):
+    for how, code in ((signal.SIGKILL, -signal.SIGKILL), (politely, 130)):
         assert interrupt(study, stage, how) == code
         if stage == "tune":  # a minute: some of Ray's processes take long to see that their driver was killed
             assert not study.wait_until_alone(), "processes are left behind"
@@ -233,6 +236,38 @@ def test_wrong_parameters_are_told_before_any_work(tmp_path, change, words):
         assert done.returncode == 2
         assert all(word in done.stderr for word in words), done.stderr
     assert [path.name for path in study.folder.iterdir()] == ["params.yaml"]
+
+
+def test_a_sweep_whose_hours_are_spent_ends_well(tmp_path):
+    params = tiny_params()
+    params["data"]["synthetic"] |= {"train": 200, "size": 64}
+    params["recipe"] |= {"size": 64, "epochs": 1}
+    params["tune"] |= {"trials": 1000, "epochs": 1, "grace": 1, "concurrent": 2, "wall_hours": 40 / 3600, "points": []}
+    study = StudyFolder(tmp_path / "study", params)
+    study.succeed("fetch", "split", "tune")
+    trials = json.loads((study.folder / "results/tune.json").read_text())["trials"]
+    assert 0 < len(trials) < 1000
+    assert {record["status"] for record in records(study).values()} <= {"done", "pruned"}
+    assert {trial["key"] for trial in trials} == set(records(study))
+    before = {key for key, record in records(study).items() if record["status"] == "done"}
+    params["tune"] |= {"wall_hours": None, "trials": len(trials)}
+    study.write(params)
+    study.succeed("tune")  # those cut off go on
+    assert {record["status"] for record in records(study).values()} == {"done"}
+    assert before <= set(records(study))
+
+
+def test_services_that_are_away_are_told(reference, tmp_path):
+    study = reference["train"].copy(tmp_path / "study")
+    for place in study.folder.glob("runs/*"):
+        shutil.rmtree(place) if place.is_dir() else place.unlink()
+    done = study.run("train", RAY_ADDRESS="127.0.0.1:9")
+    assert done.returncode == 1
+    assert "Ray at 127.0.0.1:9 cannot be reached" in done.stderr
+    study.write(tiny_params() | {"cluster": {"storage": "postgresql+psycopg2://nobody@127.0.0.1:9/optuna"}})
+    done = study.run("tune")
+    assert done.returncode == 1
+    assert "The search's database postgresql+psycopg2://nobody@127.0.0.1:9/optuna cannot be used" in done.stderr
 
 
 def test_a_variant_that_no_network_accepts_is_told(tmp_path):

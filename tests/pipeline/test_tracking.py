@@ -66,6 +66,17 @@ def test_sending_a_record_again_doubles_nothing(tracker):
     assert json.loads(data.dataset.profile) == DATA["summary"]
 
 
+def test_a_run_that_was_cut_off_while_it_was_made_is_completed(tracker):
+    parent, client = opened(tracker).id, tracker.client()
+    tags = {"mlflow.parentRunId": parent, "run_key": RUN.key}
+    made = client.create_run("1", tags=tags).info.run_id
+    tracker.send(parent, "train", "full", RUN.key, record(status="done", history=history(1)))
+    (child,) = client.search_runs(["1"], f"tags.`run_key` = '{RUN.key}'")
+    assert child.info.run_id == made
+    assert child.data.params["model.width"] == "4"
+    assert child.inputs.dataset_inputs
+
+
 def test_a_failed_run_says_why_in_mlflow(tracker):
     failed = record(status="failed", reason="the loss is nan")
     tracker.send(opened(tracker).id, "train", "full", RUN.key, failed)

@@ -12,7 +12,7 @@ import torch
 
 from datransnet.data.manifest import Manifest
 from datransnet.engine.distributed import together
-from datransnet.errors import DATransNetError, TrainingError
+from datransnet.errors import DATransNetError, LostError, TrainingError
 from pipeline.support.params import Resources, parse_params
 from pipeline.support.records import plan
 from pipeline.support.tracking import Tracker
@@ -56,9 +56,9 @@ def test_a_process_that_dies_is_told(job):
     next(epochs)
     (other,) = multiprocessing.active_children()
     os.kill(other.pid, signal.SIGKILL)
-    with pytest.raises(DATransNetError, match="SIGKILL"):
+    with pytest.raises(LostError, match="SIGKILL"):
         list(epochs)
-    assert job.folder.read().status == "failed"
+    assert job.folder.read().status == "interrupted"  # nothing is wrong with the run: Ray starts it again
     assert not multiprocessing.active_children()
 
 
@@ -67,9 +67,20 @@ def fail(folder: Path, device: str) -> None:
 
 
 def test_a_process_that_fails_says_why(tmp_path):
-    with pytest.raises(TrainingError, match="no room for x on cpu"), together(2, "cpu", fail, (tmp_path / "x",)):
+    told = pytest.raises(DATransNetError, match="ValueError: no room for x on cpu")
+    with told as caught, together(2, "cpu", fail, (tmp_path / "x",)):
         torch.distributed.barrier()
+    assert "in fail" in str(caught.value.__cause__)  # its traceback
     assert not torch.distributed.is_initialized()
+
+
+def run_out_of_memory(device: str) -> None:
+    raise torch.OutOfMemoryError("no room")
+
+
+def test_a_process_without_memory_makes_the_point_infeasible():
+    with pytest.raises(TrainingError, match="Memory does not suffice"), together(2, "cpu", run_out_of_memory):
+        torch.distributed.barrier()
 
 
 @pytest.mark.study
