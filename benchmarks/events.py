@@ -24,8 +24,8 @@ import numpy as np
 
 from benchmarks.network import RESULTS, device_name
 from datransnet.engine.recipe import Recipe
-from pipeline.support.params import Tune
 from pipeline.support.records import Record, Run, RunFolder, git_revision
+from pipeline.support.search_params import Tune
 from pipeline.support.tracking import BATCHES, Tracker
 
 EVERY = 10.0

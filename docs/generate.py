@@ -6,9 +6,11 @@
 import dataclasses
 import importlib
 import inspect
+import re
 import sys
+from inspect import formatannotation
 from pathlib import Path
-from typing import get_args, get_origin
+from typing import Annotated, get_args, get_origin
 
 import typer
 from pydantic import BaseModel
@@ -35,8 +37,14 @@ def models_in(annotation: object) -> list[type[BaseModel]]:
 
 def kind(annotation: object) -> str:
     """A type as a person reads it."""
-    text = inspect.formatannotation(annotation).replace("typing.", "").replace("pipeline.support.params.", "")
-    return text.replace("pydantic.types.", "").replace("|", "or").replace("datransnet.engine.recipe.", "")
+    if get_origin(annotation) is Annotated:
+        return kind(get_args(annotation)[0])
+    if get_origin(annotation) in (dict, list):
+        return f"{get_origin(annotation).__name__}[{', '.join(map(kind, get_args(annotation)))}]"
+    text = re.sub(
+        r"\b(?:typing|pydantic\.types|datransnet(?:\.\w+)*|pipeline(?:\.\w+)*)\.", "", formatannotation(annotation)
+    )
+    return text.replace("|", "or")
 
 
 def bounds(metadata: list[object]) -> str:
@@ -67,8 +75,9 @@ def params_page() -> str:
         lines += ["", f"## {path or 'Top level'}", "", inspect.getdoc(model) or "", ""]
         lines += ["| key | type | bounds | default |", "|---|---|---|---|"]
         for name, field in model.model_fields.items():
-            default = "required" if field.default is PydanticUndefined else f"`{field.default!r}`"
-            if isinstance(field.default, BaseModel):
+            usual = field.get_default(call_default_factory=True, validated_data={})
+            default = "required" if usual is PydanticUndefined else f"`{usual!r}`"
+            if isinstance(usual, BaseModel):
                 default = "see there"
             lines.append(f"| `{name}` | {kind(field.annotation)} | {bounds(field.metadata)} | {default} |")
             queue += [(f"{path}.{name}".strip("."), inner) for inner in models_in(field.annotation)]

@@ -29,7 +29,7 @@ from pipeline.support.cluster import cluster_use, ray_session, report_failures
 from pipeline.support.console import Progress
 from pipeline.support.memory import with_share
 from pipeline.support.networks import check_models
-from pipeline.support.params import Params, Tune
+from pipeline.support.params import Params
 from pipeline.support.paths import Study
 from pipeline.support.records import Status, digest_of, now, training_source
 from pipeline.support.search import (
@@ -42,6 +42,7 @@ from pipeline.support.search import (
     storage_of,
     suggest,
 )
+from pipeline.support.search_params import Tune
 from pipeline.support.stage_run import StageRun
 from pipeline.support.stages import make_jobs, read_manifest, write_result
 from pipeline.support.tracking import Tracker

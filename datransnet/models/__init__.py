@@ -2,5 +2,6 @@
 
 from datransnet.models.datransnet import DATransNet
 from datransnet.models.registry import MODELS, Network, complete_arguments, create_model, list_models
+from datransnet.models.unet import ResidualUNet
 
-__all__ = ["MODELS", "DATransNet", "Network", "complete_arguments", "create_model", "list_models"]
+__all__ = ["MODELS", "DATransNet", "Network", "ResidualUNet", "complete_arguments", "create_model", "list_models"]

@@ -23,26 +23,12 @@ from datransnet.layers.datrans import DynamicAttentionTransformer
 from datransnet.layers.decoder import GatedUpBlock
 from datransnet.layers.gfem import GlobalFeatureExtraction
 from datransnet.layers.head import MultiKernelHead
+from datransnet.layers.padding import reflect_to
 from datransnet.layers.residual import ResidualBlock
 from datransnet.models.registry import MODELS, Network
 
 STRIDE = 32
 PAPER_DILATIONS = ((1, 3), (1, 3), (1, 3), (1,))
-
-
-def reflect_to(image: Tensor, height: int, width: int) -> Tensor:
-    """Reflect-pad B×C×H×W at the bottom and right to B×C×height×width, also where the padding exceeds the image.
-
-    >>> reflect_to(torch.tensor([[[[1.0, 2.0, 3.0]]]]), 1, 7).flatten().tolist()
-    [1.0, 2.0, 3.0, 2.0, 1.0, 2.0, 3.0]
-    """
-    for dim, size in ((-2, height), (-1, width)):
-        length = image.shape[dim]
-        if size > length:
-            period = max(1, 2 * (length - 1))
-            phase = torch.arange(size, device=image.device) % period
-            image = image.index_select(dim, torch.minimum(phase, period - phase))
-    return image
 
 
 @MODELS.register("datransnet")

@@ -11,8 +11,9 @@ import torch
 from datransnet.errors import ParameterError
 from datransnet.models import create_model
 from pipeline.support.console import say
-from pipeline.support.params import Choice, Params
+from pipeline.support.params import Params
 from pipeline.support.paths import Study
+from pipeline.support.search_params import Choice
 
 FREE = 0.1
 """Share of a GPU's memory that stays free."""

@@ -13,8 +13,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from datransnet.atomic import write_text
 from datransnet.errors import ParameterError
 from datransnet.models import create_model
-from pipeline.support.params import Choice, Interval, Params, Resources
+from pipeline.support.params import Params, Resources
 from pipeline.support.records import Run, RunFolder, environment
+from pipeline.support.search_params import Choice, Interval
 
 
 def check_models(params: Params) -> None:

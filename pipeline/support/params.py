@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
+from pydantic import ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
 
 from datransnet.data.catalogue import CATALOGUE, Card, own_card
 from datransnet.data.splits import known_split
@@ -16,14 +16,9 @@ from datransnet.engine.recipe import Recipe
 from datransnet.errors import ParameterError
 from datransnet.metrics.conventions import CONVENTIONS
 from datransnet.registry import did_you_mean
+from pipeline.support.search_params import Strict, Tune
 
 Protocol = Literal["holdout", "literature"]
-
-
-class Strict(BaseModel):
-    """A section of the parameters: frozen, and an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Synthetic(Strict):
@@ -93,114 +88,6 @@ class Model(Strict):
         return self.model_dump(mode="json")
 
 
-class Choice(Strict):
-    """One of some values; searched only where other choices have the values that ``when`` gives them."""
-
-    choice: list[JsonValue] = Field(min_length=1)
-    when: dict[str, JsonValue] = {}
-
-    def holds(self, value: JsonValue) -> bool:
-        """Whether a value is one of them."""
-        return value in self.choice
-
-
-class Interval(Strict):
-    """A number between two bounds, on a logarithmic scale if ``log``; whole if ``integer``; ``when`` as in `Choice`."""
-
-    when: dict[str, JsonValue] = {}
-    low: float
-    high: float
-    log: bool = False
-    integer: bool = False
-
-    @model_validator(mode="after")
-    def _ordered(self) -> "Interval":
-        if not self.low < self.high or (self.log and self.low <= 0):
-            raise ValueError("low must be below high, and above 0 on a logarithmic scale")
-        return self
-
-    def holds(self, value: JsonValue) -> bool:
-        """Whether a value lies in it."""
-        kinds = int if self.integer else int | float
-        return isinstance(value, kinds) and not isinstance(value, bool) and self.low <= value <= self.high
-
-
-class Tune(Strict):
-    """The search: its space, budget and early stopping.
-
-    ``space`` maps ``recipe.<field>`` or ``model.<argument>`` to a `Choice` or `Interval`. ASHA looks at ``grace``
-    epochs first, then at ``reduction`` times as many, and keeps the best 1/``reduction`` each time; the median rule
-    stops a trial whose best is below the median of the others' means, from ``grace`` on. A trial trains ``seeds``
-    networks side by side and is judged by their mean. Of several ``objectives`` the winner is the best by the first,
-    and the Pareto front is reported. ``wall_hours`` and ``gpu_hours`` end a sweep before its ``trials`` do, restarts
-    included. ``warm_start`` names an earlier study whose trials the sampler may learn from.
-    """
-
-    trials: int = Field(ge=1, le=100_000)
-    epochs: int = Field(ge=1, le=10_000)
-    sampler: Literal["tpe", "gp", "nsga2", "random", "qmc"] = "tpe"
-    scheduler: Literal["asha", "median", "none"] = "asha"
-    grace: int = Field(1, ge=1)
-    reduction: float = Field(3, gt=1)
-    concurrent: int = Field(1, ge=1)
-    seeds: int = Field(1, ge=1, le=100)
-    objectives: list[Literal["iou", "parameters", "operations", "latency"]] = ["iou"]
-    wall_hours: float | None = Field(None, gt=0)
-    gpu_hours: float | None = Field(None, gt=0)
-    warm_start: str | None = None
-    space: dict[str, Choice | Interval] = Field(min_length=1)
-    points: list[dict[str, JsonValue]] = []
-
-    @property
-    def limited(self) -> bool:
-        """Whether hours may end the sweep."""
-        return self.wall_hours is not None or self.gpu_hours is not None
-
-    @model_validator(mode="after")
-    def _keys(self) -> "Tune":
-        for key in [*self.space, *(key for point in self.points for key in point)]:
-            section, _, name = key.partition(".")
-            if section == "recipe" and name in Recipe.__dataclass_fields__ and name != "epochs":
-                continue
-            if section != "model" or not name:
-                known = [f"recipe.{field}" for field in Recipe.__dataclass_fields__ if field != "epochs"]
-                raise ValueError(f"{key!r} cannot be searched. {did_you_mean(key, [*known, 'model.<argument>'])}")
-        return self
-
-    @model_validator(mode="after")
-    def _points(self) -> "Tune":
-        for point in self.points:
-            for key, value in point.items():
-                if key not in self.space:
-                    raise ValueError("points may only name keys of space")
-                if not self.space[key].holds(value):
-                    raise ValueError(f"points: {key} = {json.dumps(value)} is not in its space")
-        return self
-
-    @model_validator(mode="after")
-    def _conditions(self) -> "Tune":
-        earlier: dict[str, Choice | Interval] = {}
-        for key, dimension in self.space.items():
-            for name, value in dimension.when.items():
-                other = earlier.get(name)
-                if not isinstance(other, Choice) or value not in other.choice:
-                    raise ValueError(
-                        f"space.{key}.when: {name} = {json.dumps(value)} must be a value of a choice that stands before"
-                    )
-            earlier[key] = dimension
-        return self
-
-    @model_validator(mode="after")
-    def _together(self) -> "Tune":
-        if self.objectives[:1] != ["iou"] or len(set(self.objectives)) != len(self.objectives):
-            raise ValueError("objectives must begin with iou and name each once")
-        if len(self.objectives) > 1 and self.scheduler != "none":
-            raise ValueError("with several objectives no trial can be stopped early: set scheduler: none")
-        if self.scheduler != "none" and self.grace > self.epochs:
-            raise ValueError(f"grace = {self.grace} is more than the {self.epochs} epochs of a trial")
-        return self
-
-
 class Train(Strict):
     """How often the winner is trained, each time from another seed."""
 
@@ -218,8 +105,8 @@ class Ablate(Strict):
     """
 
     seeds: int = Field(ge=1, le=1000)
-    components: dict[Name, dict[str, JsonValue]] = {}
-    variants: dict[Name, dict[str, JsonValue]] = {}
+    components: dict[Name, dict[str, JsonValue]] = Field(default_factory=dict)
+    variants: dict[Name, dict[str, JsonValue]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _named_once(self) -> "Ablate":
@@ -258,7 +145,7 @@ class Evaluate(Strict):
 
     conventions: list[str] = Field(min_length=1)
     max_fa: float = Field(20e-6, gt=0, lt=1)
-    peers: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")], str] = {}
+    peers: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")], str] = Field(default_factory=dict)
 
     @field_validator("conventions")
     @classmethod

@@ -17,8 +17,9 @@ from sqlalchemy.exc import OperationalError
 from datransnet.errors import DATransNetError, ParameterError
 from datransnet.registry import did_you_mean
 from datransnet.seeding import derive_seed
-from pipeline.support.params import Choice, Interval, Params, Tune
+from pipeline.support.params import Params
 from pipeline.support.paths import Study
+from pipeline.support.search_params import Choice, Interval, Tune
 
 Space = Mapping[str, Choice | Interval]
 Point = dict[str, Any]

@@ -6,7 +6,7 @@ import torch
 from datransnet import create_model, list_models
 from datransnet.errors import ParameterError
 
-SMALL = {"datransnet": {"image_size": 64, "width": 4}}
+SMALL = {"datransnet": {"image_size": 64, "width": 4}, "unet": {"width": 4}}
 
 
 @pytest.fixture(params=list_models())
@@ -121,3 +121,9 @@ def test_a_wrong_argument_is_named(arguments, message):
 def test_an_unknown_model_gets_a_suggestion():
     with pytest.raises(ParameterError, match="Did you mean 'datransnet'"):
         create_model("datransent")
+
+
+@pytest.mark.parametrize("arguments", [{"width": 2}, {"depth": 0}, {"depth": "deep"}])
+def test_a_wrong_argument_of_the_baseline_is_named(arguments):
+    with pytest.raises(ParameterError, match=next(iter(arguments))):
+        create_model("unet", **arguments)

@@ -101,6 +101,13 @@ def test_a_profile_becomes_a_study_of_its_own(tmp_path):
     assert "results/tune.json" in stages["train"]["deps"]
 
 
+@pytest.mark.parametrize("name", [path.stem for path in sorted((ROOT / "profiles").glob("*.yaml"))])
+def test_every_profile_can_be_run(tmp_path, name):
+    for file in ("params.yaml", "dvc.yaml", "profiles"):
+        (tmp_path / file).symlink_to(ROOT / file)
+    check_models(Study(write_study(Study(tmp_path), name)).params)
+
+
 def test_an_unknown_profile_gets_a_suggestion(tmp_path):
     (tmp_path / "profiles").symlink_to(ROOT / "profiles")
     with pytest.raises(ParameterError, match="Did you mean 'sirst'"):

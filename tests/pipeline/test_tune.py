@@ -8,9 +8,10 @@ from optuna.distributions import FloatDistribution
 from optuna.samplers import BaseSampler
 from optuna.trial import TrialState
 
-from pipeline.support.params import Choice, Interval, parse_params
+from pipeline.support.params import parse_params
 from pipeline.support.records import Record, RunFolder
 from pipeline.support.search import SeededByPosition, distribution, encode
+from pipeline.support.search_params import Choice, Interval
 from pipeline.support.trial import Trial, run_of
 from pipeline.tune import make_scheduler, replay, restore
 from tests.pipeline.conftest import tiny_params
