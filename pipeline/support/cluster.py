@@ -52,6 +52,8 @@ def ray_session(params: Params) -> Iterator[None]:
             configure_logging=True,
         )
     except OSError as error:
+        if not address:
+            raise  # a full disk, say
         raise DATransNetError(
             f"Ray at {address} cannot be reached ({str(error).splitlines()[0]}). Start it, or change RAY_ADDRESS or "
             "cluster.address."
