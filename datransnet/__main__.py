@@ -1,6 +1,7 @@
 """``python -m datransnet``: train, score, run, export and look at a network, with PyTorch alone."""
 
 import inspect
+import re
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -26,8 +27,16 @@ MaskAbove = Annotated[int, typer.Option(min=0, max=254, help="Luminance of a mas
 Debug = Annotated[bool, typer.Option("--debug", help="Print the traceback of an error.")]
 
 
-def _option(hint: Any) -> Any:
-    """A hyperparameter's type with its bounds, as an option of a command."""
+def _explained() -> dict[str, str]:
+    """What the docstrings of the recipe, and of the presentation that is part of it, say of each hyperparameter."""
+    docs = "\n".join(inspect.getdoc(kind) or "" for kind in reversed(Recipe.__mro__[:-1]))
+    found = re.findall(r"^    (\w+): (.+(?:\n {8}.+)*)", docs, re.MULTILINE)
+    texts = {name: " ".join(text.split()).replace("``", "") for name, text in found}
+    return {name: text[0].upper() + text[1:] for name, text in texts.items()}
+
+
+def _option(hint: Any, text: str) -> Any:
+    """A hyperparameter's type with its bounds and explanation, as an option of a command."""
     kind, *bounds = get_args(hint) if get_origin(hint) is Annotated else (hint,)
     limits = {}
     for bound in bounds:
@@ -41,15 +50,17 @@ def _option(hint: Any) -> Any:
             raise typer.BadParameter(f"{value} itself is out of range.")
         return value
 
-    return Annotated[kind, typer.Option(callback=check, **limits)]
+    return Annotated[kind, typer.Option(callback=check, help=text, **limits)]
 
 
 def _with_recipe(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command that takes ``**recipe`` one option for each hyperparameter, with its bounds and default."""
-    hints = get_type_hints(Recipe, include_extras=True)
+    hints, texts = get_type_hints(Recipe, include_extras=True), _explained()
     kept = [p for p in inspect.signature(command).parameters.values() if p.kind is not p.VAR_KEYWORD]
     added = [
-        inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=_option(hints[f.name]))
+        inspect.Parameter(
+            f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=_option(hints[f.name], texts[f.name])
+        )
         for f in fields(Recipe)
     ]
     command.__signature__ = inspect.Signature([*kept, *added])  # type: ignore[attr-defined]
@@ -81,7 +92,7 @@ def fit(
     debug: Debug = False,
     **recipe: Any,
 ) -> None:
-    """Train a network; datransnet/engine/recipe.py explains the hyperparameters.
+    """Train a network.
 
     The same command goes on where it was stopped.
     """

@@ -16,7 +16,7 @@ def did_you_mean(name: str, known: list[str]) -> str:
     "Did you mean 'datransnet'?"
     """
     close = get_close_matches(name, known, n=1)
-    return f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(sorted(known))}."
+    return f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(sorted(known)) or 'none'}."
 
 
 class Registry(Generic[F]):

@@ -58,6 +58,7 @@ def bounds(metadata: list[object]) -> str:
 
 def params_page() -> str:
     """``docs/reference/params.md``."""
+    from datransnet.data.presentation import Presentation
     from datransnet.engine.recipe import Recipe
     from pipeline.support.params import Params
 
@@ -81,7 +82,19 @@ def params_page() -> str:
                 default = "see there"
             lines.append(f"| `{name}` | {kind(field.annotation)} | {bounds(field.metadata)} | {default} |")
             queue += [(f"{path}.{name}".strip("."), inner) for inner in models_in(field.annotation)]
-    lines += ["", "## recipe", "", "```text", inspect.getdoc(Recipe) or "", "```", "", "| key | default |", "|---|---|"]
+    lines += [
+        "",
+        "## recipe",
+        "",
+        "```text",
+        inspect.getdoc(Recipe) or "",
+        "",
+        inspect.getdoc(Presentation) or "",
+        "```",
+        "",
+        "| key | default |",
+        "|---|---|",
+    ]
     lines += [f"| `{field.name}` | `{field.default!r}` |" for field in dataclasses.fields(Recipe)]
     return "\n".join(lines) + "\n"
 

@@ -74,6 +74,9 @@ def clean(study: Study) -> None:
 def where(study: Study) -> None:
     """What to look at after a study."""
     place = "" if study.folder == study.home else f" (experiment {study.params.study!r})"
+    if not (study.reports / "report.html").exists():
+        say(f"{study.folder} has no report yet: run `dvc repro` there.")
+        return
     say(f"report      {study.reports / 'report.html'}")
     say(f"MLflow UI   make ui{place}, then http://127.0.0.1:{os.environ.get('PORT', '5000')}")
     say(f"best model  {study.models / 'best' / 'weights.safetensors'}")

@@ -7,8 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-import yaml
 from pydantic import ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from datransnet.data.catalogue import CATALOGUE, Card, own_card
 from datransnet.data.splits import known_split
@@ -298,9 +299,22 @@ def read_params(path: Path) -> Params:
         ParameterError: if it is missing, no YAML, or holds mistakes.
     """
     try:
-        content = yaml.safe_load(path.read_text())
+        content = read_yaml(path)
     except FileNotFoundError:
         raise ParameterError(f"There is no {path}. Run from a study's folder, such as the project's root.") from None
-    except yaml.YAMLError as error:
-        raise ParameterError(f"{path} is not YAML: {error}") from None
     return parse_params(content, str(path))
+
+
+def read_yaml(path: Path) -> Any:
+    """The content of a YAML file, read as DVC reads it: a key that stands twice is a mistake.
+
+    Raises:
+        ParameterError: if it is no YAML.
+    """
+    try:
+        return YAML(typ="safe", pure=True).load(path.read_text())
+    except YAMLError as error:
+        told = getattr(error, "problem", None) or str(error).split("\n")[0]
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise ParameterError(f"{path} is not YAML{line}: {told}.") from None

@@ -12,7 +12,7 @@ import yaml
 from datransnet.atomic import write_text
 from datransnet.errors import ParameterError
 from datransnet.registry import did_you_mean
-from pipeline.support.params import parse_params
+from pipeline.support.params import parse_params, read_yaml
 from pipeline.support.paths import Study
 
 GENERATED = "# Written by `make repro PROFILE={name}` from {source}; change those instead.\n"
@@ -44,10 +44,10 @@ def write_study(project: Study, name: str) -> Path:
     if not source.is_file():
         known = sorted(path.stem for path in source.parent.glob("*.yaml"))
         raise ParameterError(f"There is no profile {name!r} in profiles/. {did_you_mean(name, known)}")
-    params = merged(yaml.safe_load((project.folder / "params.yaml").read_text()), yaml.safe_load(source.read_text()))
+    params = merged(read_yaml(project.folder / "params.yaml"), read_yaml(source))
     parse_params(params, f"params.yaml with profiles/{name}.yaml")
     folder = project.folder / "studies" / name
-    stages = yaml.safe_load((project.folder / "dvc.yaml").read_text())
+    stages = read_yaml(project.folder / "dvc.yaml")
     for stage in stages["stages"].values():
         stage["deps"] = [f"../../{path}" if path.startswith(CODE) else path for path in stage["deps"]]
     for file, content, sources in (

@@ -79,7 +79,7 @@ def test_a_searched_value_that_no_recipe_takes_is_told():
         check_models(parse_params(content, "params.yaml"))
 
 
-@pytest.mark.parametrize("text", ["a: [", "- 1\n- 2\n", ""])
+@pytest.mark.parametrize("text", ["a: [", "- 1\n- 2\n", "", "seed: 1\nseed: 2\n"])
 def test_what_is_no_mapping_is_told(tmp_path, text):
     (tmp_path / "params.yaml").write_text(text)
     with pytest.raises(ParameterError):
