@@ -8,7 +8,6 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
@@ -207,6 +206,8 @@ def importances(found: optuna.Study, objectives: int) -> dict[str, float]:
     complete = found.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     if len(complete) < SAMPLES_TO_RANK:
         return {}
+    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances  # more than a second: sklearn
+
     target = (lambda trial: -trial.values[0]) if objectives > 1 else None  # the evaluator takes low for good
     try:
         with warnings.catch_warnings():
