@@ -54,9 +54,8 @@ def _examples(dimension: Choice | Interval) -> list[Any]:
     if isinstance(dimension, Choice):
         return list(dimension.choice)
     low, high = dimension.low, dimension.high
-    return (
-        [int(low), int(high)] if dimension.integer else [low, high, low + 0.618 * (high - low)]
-    )  # one with a fraction
+    between = low + 0.618 * (high - low)  # has a fraction, which what must be whole refuses
+    return [int(low), int(high)] if dimension.integer else [low, high, between]
 
 
 def cost(run: Run) -> dict[str, int]:
@@ -76,6 +75,7 @@ def latency(run: Run, runs: Path, resources: Resources) -> dict[str, Any]:
     """
     device, size, threads = resources.device_here, run.recipe.size, resources.cpus
     kept = RunFolder(runs, run.key).path / f"latency-{device}-{threads}.json"
+    about = {"size": size, "threads": threads, "device": environment(device)["device"]}
     if not kept.exists():
         try:
             model = create_model(**run.model).eval().to(device)
@@ -84,8 +84,7 @@ def latency(run: Run, runs: Path, resources: Resources) -> dict[str, Any]:
                 timer = Timer("model(image)", globals={"model": model, "image": image}, num_threads=threads)
                 measured = {"latency": 1000 * float(timer.blocked_autorange(min_run_time=0.5).median)}
         except torch.OutOfMemoryError:
-            return {"latency": math.inf}
-        about = {"size": size, "threads": threads, "device": environment(device)["device"]}
+            return {"latency": math.inf, **about}
         write_text(kept, json.dumps(measured | about))
     content: dict[str, Any] = json.loads(kept.read_text())
     return content
