@@ -1,6 +1,7 @@
 """Ray: started and stopped by the stage that needs it, or a cluster's by ``RAY_ADDRESS`` or ``cluster.address``."""
 
 import atexit
+import gc
 import logging
 import os
 import shutil
@@ -63,7 +64,11 @@ def ray_session(params: Params) -> Iterator[None]:
         _await_node(params.resources, NODE_SECONDS if address else 0)
         yield
     finally:
-        ray.shutdown()
+        gc.disable()  # Ray ends the process if another thread collects one of its references while it shuts down
+        try:
+            ray.shutdown()
+        finally:
+            gc.enable()
 
 
 def _knock(address: str) -> None:
