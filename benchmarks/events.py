@@ -105,7 +105,7 @@ def storage(folder: Path, database: str, running: int) -> dict[str, float]:
     import optuna
 
     from pipeline.support.search import SeededByPosition
-    from pipeline.tune import Searcher
+    from pipeline.support.sweep import Searcher
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     kept = optuna.storages.RDBStorage(database or f"sqlite:///{folder / 'search.db'}")
@@ -132,7 +132,7 @@ def storage(folder: Path, database: str, running: int) -> dict[str, float]:
 
 def scheduler(trials: int) -> float:
     """Reports a second that ASHA takes."""
-    from pipeline.tune import make_scheduler
+    from pipeline.support.sweep import make_scheduler
 
     asha = make_scheduler(Tune(trials=trials, epochs=EPOCHS, grace=5, space={}))
     nobody: Any = SimpleNamespace(get_live_trials=list)

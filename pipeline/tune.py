@@ -6,26 +6,21 @@ are asked for first and go on from their checkpoints, and the scheduler hears ev
 restore its rungs). See docs/decisions/0003-resuming-a-search.md.
 """
 
-import logging
-import math
 import shutil
-import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import asdict
 from functools import partial
-from types import SimpleNamespace
 from typing import Any
 
 import optuna
 from optuna.trial import TrialState
 from ray import tune
-from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
-from ray.tune.search.optuna import OptunaSearch
+from ray.tune.schedulers import TrialScheduler
 
 from datransnet.data.manifest import Manifest
 from datransnet.errors import DATransNetError, TrainingError
-from pipeline.support.cluster import cluster_use, ray_session, report_failures
+from pipeline.support.cluster import ray_session, report_failures
 from pipeline.support.console import Progress
 from pipeline.support.memory import with_share
 from pipeline.support.networks import check_models
@@ -42,84 +37,14 @@ from pipeline.support.search import (
     storage_of,
     suggest,
 )
-from pipeline.support.search_params import Tune
 from pipeline.support.stage_run import StageRun
 from pipeline.support.stages import make_jobs, read_manifest, write_result
+from pipeline.support.sweep import METRIC, Budget, Failures, Listener, Searcher, make_scheduler, replay
 from pipeline.support.tracking import Tracker
 from pipeline.support.trial import MakeTrial, Trial, describe, dominates, run_of, side_by_side
 
-METRIC = "iou"
-"""What is maximised: the validation IoU of a trial's best epoch so far, mean over its seeds."""
 RETRIES = 3
 """How often Ray starts a trial again whose process or node died, and how often a sweep asks again for what is left."""
-ACCOUNT_SECONDS = 10.0
-"""Between two entries of the time a sweep has taken."""
-
-
-class Searcher(OptunaSearch):
-    """Optuna as Ray's searcher; a failed trial is a failed one, whatever it reported before."""
-
-    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Nothing: epochs are in the records, no pruner of Optuna's reads them, and its database is slow."""
-
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Tell Optuna how a trial ended."""
-        super().on_trial_complete(trial_id, None if error else result, error)
-
-
-class Budget(tune.Stopper):
-    """Ends a sweep whose hours are spent; hours of earlier starts count."""
-
-    def __init__(self, found: optuna.Study, trials: Mapping[str, Trial], params: Params) -> None:
-        self.found, self.trials, self.params = found, trials, params
-        self.before = float(found.user_attrs.get("seconds", 0))
-        self.started, self.entered, self.gpu_seconds = time.monotonic(), -math.inf, 0.0
-
-    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """No single trial is stopped by it."""
-        return False
-
-    def stop_all(self) -> bool:
-        """Whether the hours are spent."""
-        plan, moment = self.params.tune, time.monotonic()
-        spent = self.before + moment - self.started
-        if moment - self.entered > ACCOUNT_SECONDS:
-            self.entered = moment
-            self.found.set_user_attr("seconds", spent)
-            if plan.gpu_hours is not None:
-                self.gpu_seconds = self._gpu_seconds()
-        if plan.wall_hours is not None and spent > 3600 * plan.wall_hours:
-            return True
-        return plan.gpu_hours is not None and self.gpu_seconds > 3600 * plan.gpu_hours
-
-    def _gpu_seconds(self) -> float:
-        """Seconds of GPUs that all epochs took; a fraction of a GPU counts as that."""
-        records = [record for trial in self.trials.values() for record in trial.records() if record]
-        return self.params.resources.share * sum(epoch["seconds"] for record in records for epoch in record.history)
-
-    def close(self) -> None:
-        """Enter the time."""
-        self.found.set_user_attr("seconds", self.before + time.monotonic() - self.started)
-
-
-class Listener(tune.Callback):
-    """Shows the trials while Ray works."""
-
-    def __init__(self, progress: Progress, trials: dict[str, Trial], make_trial: MakeTrial) -> None:
-        self.progress, self.trials, self.make_trial = progress, trials, make_trial
-        self._due = 0.0
-
-    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Add a trial to the table."""
-        found = self.make_trial(trial.config)
-        self.trials[found.key] = found
-
-    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """Refresh the table, at most once a second, and for at most a twentieth of the time."""
-        started = time.monotonic()
-        if started > self._due:
-            self.progress.update([trial.row() for trial in self.trials.values()], cluster_use())
-            self._due = time.monotonic() + max(1.0, 20 * (time.monotonic() - started))
 
 
 def restore(study: optuna.Study, params: Params, trials: dict[str, Trial], make_trial: MakeTrial, since: str) -> int:
@@ -149,42 +74,6 @@ def restore(study: optuna.Study, params: Params, trials: dict[str, Trial], make_
         if point not in waiting and not (is_complete(space, point) and make_trial(point).key in trials):
             study.enqueue_trial(point)
     return params.tune.trials - ended - len(failed)
-
-
-def make_scheduler(plan: Tune) -> TrialScheduler:
-    """Who stops poor trials early."""
-    if plan.scheduler == "asha":
-        return AsyncHyperBandScheduler(
-            metric=METRIC,
-            mode="max",
-            max_t=plan.epochs + 1,  # a trial's last epoch ends it by itself
-            grace_period=plan.grace,
-            reduction_factor=plan.reduction,
-        )
-    if plan.scheduler == "median":
-        return MedianStoppingRule(
-            time_attr="training_iteration", metric=METRIC, mode="max", grace_period=plan.grace, min_samples_required=3
-        )
-    return FIFOScheduler()  # type: ignore[no-untyped-call]
-
-
-class _Earlier:
-    """A trial of an earlier start, of which a scheduler reads only the id."""
-
-    def __init__(self, key: str) -> None:
-        self.trial_id = key
-
-
-def replay(scheduler: TrialScheduler, trials: Mapping[str, Trial]) -> None:
-    """Let a scheduler hear every epoch of the trials that ended before."""
-    nobody: Any = SimpleNamespace(get_live_trials=list)
-    hear = scheduler.on_trial_complete if isinstance(scheduler, MedianStoppingRule) else scheduler.on_trial_result
-    for key, found in trials.items():
-        trial: Any = _Earlier(key)
-        scheduler.on_trial_add(nobody, trial)
-        for epoch, value in enumerate(found.history(), 1):
-            hear(nobody, trial, {"training_iteration": epoch, METRIC: value})
-        scheduler.on_trial_remove(nobody, trial)
 
 
 def main(study: Study) -> None:
@@ -233,7 +122,11 @@ def _settle(trials: Iterable[Trial], status: Status) -> None:
 def _search(study: Study, found: optuna.Study, identity: str, trials: dict[str, Trial], make_trial: MakeTrial) -> None:
     """Run what is left of the sweep."""
     params, began = study.params, now()
-    with Progress("tune", params.tune.trials) as progress, closing(Budget(found, trials, params)) as budget:
+    with (
+        Progress("tune", params.tune.trials) as progress,
+        closing(Budget(found, trials, params)) as budget,
+        Failures() as failures,
+    ):
         trials |= _asked(found, params, make_trial, TrialState.COMPLETE)
         for _ in range(1 + RETRIES):  # Ray gives a trial up whose death it hears of twice; it is asked for again
             ended: dict[str, Trial] = {}
@@ -252,7 +145,7 @@ def _search(study: Study, found: optuna.Study, identity: str, trials: dict[str, 
                 storage=storage_of(study),
             )
             trial = _trainable(make_trial, params, began)
-            listener = Listener(progress, trials, make_trial)
+            listener = Listener(progress, failures, trials, make_trial)
             with ray_session(params):
                 _tuner(study, identity, trial, searcher, scheduler, remaining, [listener], budget).fit()
         if budget.stop_all():
@@ -307,7 +200,6 @@ def _tuner(
     params = study.params
     storage = study.runs / ".ray"
     shutil.rmtree(storage / identity, ignore_errors=True)
-    logging.getLogger("ray.tune").setLevel(logging.ERROR)
     return tune.Tuner(
         tune.with_resources(trial, {"cpu": params.resources.cores, "gpu": params.resources.share}),
         tune_config=tune.TuneConfig(

@@ -3,9 +3,9 @@
 import subprocess
 import sys
 
-# Ray often takes a quarter of a second to destruct its worker, and ends a process in which another thread frees one of its
-# references meanwhile. Threads of MLflow's system metrics allocate all the time, and so collect what failed trials
-# left: a sweep once ended like that, without a word.
+# Ray often takes a quarter of a second to destruct its worker, and ends a process in which another thread frees one of
+# its references meanwhile. The thread of MLflow's system metrics allocates, and so collects what failed trials left: a
+# sweep once ended like that, with no word of ours.
 COLLECTING = """
 import gc, threading, time
 import ray

@@ -23,10 +23,11 @@ from pipeline.support.search import (
     own_trials,
     suggest,
 )
+from pipeline.support.sweep import Budget
 from pipeline.support.tracking import Tracker
 from pipeline.support.training import Job, execute
 from pipeline.support.trial import Trial, dominates, run_of, side_by_side
-from pipeline.tune import Budget, identity_of
+from pipeline.tune import identity_of
 from tests.pipeline.conftest import StudyFolder, tiny_params
 
 SPACE = {

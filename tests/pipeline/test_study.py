@@ -207,8 +207,11 @@ def test_a_trial_that_dies_is_asked_for_again_and_one_that_fails_is_not(referenc
         killed.add(kill_holder(study.folder / "runs" / keys[0] / "lock", killed))
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 1, errors
-    assert "1 of 4 runs failed" in errors
+    assert "1 of 4 runs failed" in errors, errors
     assert f"runs/{keys[2]}" in errors
+    assert "Traceback" not in errors
+    assert errors.count("is damaged") == 2, errors  # when it fails first, and at the end
+    assert errors.count("The actor died unexpectedly") == 1, errors
     after = records(study)
     assert after[keys[0]]["status"] in ("done", "pruned")
     assert Counter(record["status"] == "failed" for record in after.values()) == {True: 1, False: 3}

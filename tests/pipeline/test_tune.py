@@ -12,8 +12,9 @@ from pipeline.support.params import parse_params
 from pipeline.support.records import Record, RunFolder
 from pipeline.support.search import SeededByPosition, distribution, encode
 from pipeline.support.search_params import Choice, Interval
+from pipeline.support.sweep import make_scheduler, replay
 from pipeline.support.trial import Trial, run_of
-from pipeline.tune import make_scheduler, replay, restore
+from pipeline.tune import restore
 from tests.pipeline.conftest import tiny_params
 
 SPACE = {"recipe.lr": FloatDistribution(1e-4, 1e-2, log=True), "recipe.weight_decay": FloatDistribution(0.0, 0.1)}
