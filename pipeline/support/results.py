@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import Any
 
 from pipeline.support.statistics import LEAST_IMAGES, LEAST_SEEDS, Comparison, Estimate, compare, estimates, holm
-from pipeline.support.tables import COLUMNS, Table, cell, cells, numbers
+from pipeline.support.tables import COLUMNS, Table, cell, cells, numbers, p_cell
 
 
 def _counts(runs: Sequence[Mapping[str, Any]], convention: str) -> list[Any]:
@@ -28,9 +28,8 @@ def beside(change: Comparison | None, p: float = math.nan) -> tuple[dict[str, st
     if change is None:
         return {"ΔIoU": "", "p": ""}, {}
     text = cell(Estimate(change.change, 0, change.half_width, change.low, change.high), "iou")
-    shown = "" if math.isnan(p) else "<0.001" if p < 0.001 else f"{p:.3f}"
     numbered = {f"iou_change_{key}": number for key, number in asdict(change).items()} | {"p_holm": p}
-    return {"ΔIoU": text if change.change < 0 else f"+{text}", "p": shown}, numbered
+    return {"ΔIoU": text if change.change < 0 else f"+{text}", "p": p_cell(p)}, numbered
 
 
 def main_table(evaluation: Mapping[str, Any]) -> Table:

@@ -113,3 +113,12 @@ def numbers(found: Mapping[str, Estimate]) -> dict[str, Any]:
             f"{metric}_image_high": estimate.high,
         }
     return values
+
+
+def p_cell(p: float) -> str:
+    """A p value for people.
+
+    >>> p_cell(0.0341), p_cell(0.0006), p_cell(float('nan'))
+    ('0.034', '<0.001', '')
+    """
+    return "" if isnan(p) else "<0.001" if p < 0.001 else f"{p:.3f}"

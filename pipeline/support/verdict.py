@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.support.results import winners
 from pipeline.support.statistics import LEAST_IMAGES
-from pipeline.support.tables import Table, cell_of
+from pipeline.support.tables import Table, cell_of, p_cell
 
 CLAIM = 0.05
 """A corrected p value below this is a difference."""
@@ -32,13 +32,17 @@ def _variants(evaluation: Mapping[str, Any], ablation: Table) -> str:
         images = evaluation["dataset"]["summary"]["test"]["images"]
         return f"{images} test images are too few to tell its {len(variants)} variants apart: at least {LEAST_IMAGES}."
     told = [
-        f"{row['variant']} ({100 * row['iou_change_change']:+.2f} points of IoU, p = {row['p_holm']:.3f})"
+        f"{row['variant']} ({100 * row['iou_change_change']:+.2f} points of IoU, p {_equals(p_cell(row['p_holm']))})"
         for row in variants
         if row["p_holm"] < CLAIM
     ]
     if not told:
         return f"None of its {len(variants)} variants differs from it on these images, after Holm's correction."
     return f"Of its {len(variants)} variants these differ on these images, after Holm's correction: {', '.join(told)}."
+
+
+def _equals(shown: str) -> str:
+    return shown.replace("<", "< ") if shown.startswith("<") else f"= {shown}"
 
 
 def _selection(evaluation: Mapping[str, Any], selection: Table | None) -> str:

@@ -154,8 +154,8 @@ def tables(p_values, best_on_test=None):
     ("p_values", "words"),
     [
         (
-            [0.3, 0.01],
-            "these differ on these images, after Holm's correction: v1 (+2.00 points of IoU",
+            [0.3, 0.01, 0.0006],
+            "after Holm's correction: v1 (+2.00 points of IoU, p = 0.010), v2 (+4.00 points of IoU, p < 0.001).",
         ),
         ([0.3, 0.06], "None of its 2 variants differs"),
         ([float("nan")], "too few to tell its 1 variants apart"),
