@@ -15,13 +15,14 @@ from datransnet.data.dataset import Images, load_part
 from datransnet.data.manifest import Manifest, Part
 from datransnet.data.scores import find_predictions, read_scores
 from datransnet.data.splits import SANITATION
+from datransnet.engine.predict import ScoreMap
 from datransnet.metrics import TargetRecord, operating_point, roc, target_records
 from pipeline.support.console import Progress, Row
 from pipeline.support.memory import with_share
 from pipeline.support.networks import cost, latency
 from pipeline.support.paths import Study
 from pipeline.support.records import RunFolder, digest_of
-from pipeline.support.scores import ScoreMap, stored_scores
+from pipeline.support.scores import stored_scores
 from pipeline.support.scoring import scored, scored_at
 from pipeline.support.stage_run import StageRun
 from pipeline.support.stages import read_manifest, read_result, run_from, write_result

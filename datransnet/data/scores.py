@@ -19,7 +19,7 @@ ENDING, OVERLAY = "_scores", "_overlay"
 """What ``predict`` puts behind an image's name."""
 FORMATS = (".png", ".npy", ".mat")
 
-ScoreMap = npt.NDArray[np.float32]
+ScoreMap = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def read_scores(path: Path) -> ScoreMap:
     array = np.asarray(array)
     if array.ndim != 2 or array.dtype.kind not in "fiub":
         raise DataError(f"{path} holds {array.dtype} of shape {array.shape}, not an H×W array of numbers.")
-    scores = array.astype(np.float32)
+    scores: ScoreMap = array if array.dtype == np.float64 else array.astype(np.float32)
     if scores.size == 0 or not (scores.min() >= 0 and scores.max() <= 1):  # False for NaN too
         raise DataError(f"{path} holds values outside [0, 1]. Write scores after the sigmoid.")
     return scores
@@ -83,7 +83,8 @@ def _read_png(path: Path) -> ScoreMap:
     levels = read_image(path)  # checks the file
     with Image.open(path) as image:
         if image.mode.startswith("I"):
-            return (np.asarray(image, dtype=np.float32) / np.float32(65535)).clip(0, 1)
+            scores: ScoreMap = (np.asarray(image, dtype=np.float32) / np.float32(65535)).clip(0, 1)
+            return scores
     return levels.astype(np.float32) / np.float32(255)
 
 

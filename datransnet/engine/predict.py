@@ -15,7 +15,8 @@ from datransnet.engine.recipe import Recipe
 from datransnet.metrics.score import Score, score
 from datransnet.models.registry import Network
 
-ScoreMap = npt.NDArray[np.float32]
+ScoreMap = npt.NDArray[np.float64]
+"""Scores H×W in [0, 1]; in single precision, all above a logit of 17 would be 1."""
 
 TILE = 1024
 """Images with a longer side are predicted in tiles of this many pixels."""
@@ -70,11 +71,11 @@ def predict_image(model: Network, image: Luminance, recipe: Recipe, device: str 
     ``"crop"`` it sees the image whole, or in tiles (`tiled`).
     """
     if recipe.view == "resize":
-        scores = model(to_input(shrink(image, recipe.size)[None], device)).float().sigmoid()
-        scores = resize_image(scores, *image.shape)
+        logits = model(to_input(shrink(image, recipe.size)[None], device))
+        scores = resize_image(logits.cpu().double().sigmoid(), *image.shape)
     else:
-        scores = tiled(model, to_input(np.array(image)[None], device)).float().sigmoid()
-    found: ScoreMap = scores[0, 0].clamp(0, 1).cpu().numpy()
+        scores = tiled(model, to_input(np.array(image)[None], device)).cpu().double().sigmoid()
+    found: ScoreMap = scores[0, 0].clamp(0, 1).numpy()
     return found
 
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from datransnet.metrics.levels import score_of_level
+
 Values = npt.NDArray[np.float64]
 
 
@@ -30,13 +32,15 @@ class Calibration:
 
 
 def calibration(histogram: npt.NDArray[np.int64], bins: int = 15) -> Calibration:
-    """Calibration from background and target pixels by score (see `CurveCounts`), (2, L) over scores 0 to 1.
+    """Calibration from background and target pixels by level of their score (see `CurveCounts`), (2, LEVELS).
 
-    >>> found = calibration(np.array([[90, 5], [0, 5]]), bins=2)  # ten pixels of score 1, half of them target
+    >>> from datransnet.metrics import evaluate
+    >>> scores, mask = np.repeat([[0.0, 1.0]], [90, 10], axis=1), np.repeat([[0, 1]], [95, 5], axis=1)
+    >>> found = calibration(evaluate([(scores, mask)]).curve_counts.histogram, bins=2)
     >>> found.share.tolist(), found.ece, found.ece_candidates
     ([0.0, 0.5], 0.05, 0.5)
     """
-    scores = np.linspace(0, 1, histogram.shape[1])
+    scores = np.nan_to_num(score_of_level())
     owner = np.minimum((scores * bins).astype(np.int64), bins - 1)
     every = histogram.sum(axis=0)
     pixels, total, inside = (

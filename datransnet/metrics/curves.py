@@ -17,15 +17,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
+from scipy.special import expit
 
 from datransnet.metrics.component_tree import component_tree
 from datransnet.metrics.components import Components
 from datransnet.metrics.conventions import Convention
 from datransnet.metrics.counts import Scores, scaled_by_maximum
 from datransnet.metrics.detection import detections
-
-BINS = 65535
-"""Scores are binned to multiples of 1/65535, the precision they are stored with; k/255 falls on a bin exactly."""
+from datransnet.metrics.levels import LEVELS, level_of, score_of_level
 
 CURVE_POINTS = 400
 """Points of a curve that are enough to draw it."""
@@ -78,7 +77,7 @@ class Curves:
             file.write("curve,x,y,threshold\n")
             for name, curve in named.items():
                 for x, y, threshold in thinned(curve):
-                    file.write(f"{name},{x:.8g},{y:.8g},{threshold:.6g}\n")
+                    file.write(f"{name},{x:.8g},{y:.8g},{threshold:.17g}\n")
 
 
 def thinned(curve: Curve) -> Values:
@@ -93,14 +92,14 @@ def thinned(curve: Curve) -> Values:
 
 
 def logit_thresholds(number: int = 101) -> Values:
-    """Thresholds evenly spaced in the logit from -11 to 11, rising: scores of a trained network crowd at 0 and 1.
+    """Thresholds evenly spaced in the logit from -14 to 36, rising: scores of a trained network crowd at 0 and 1.
 
-    Beyond that lies only what is stored as 0 or 1.
+    36 is as far as double precision goes, and a false-alarm rate that an operator can bear may need it.
 
-    >>> logit_thresholds(3).round(6).tolist()
-    [1.7e-05, 0.5, 0.999983]
+    >>> logit_thresholds(101)[[0, 28, 50]].round(6).tolist()
+    [1e-06, 0.5, 0.999983]
     """
-    return 1 / (1 + np.exp(-np.linspace(-11, 11, number)))
+    return expit(np.linspace(-14, 36, number))
 
 
 def operating_point(curve: Curve, max_fa: float) -> float:
@@ -125,7 +124,7 @@ class CurveCounts:
 
     Attributes:
         thresholds: of the Pd-Fa curves, (K,), rising.
-        histogram: background and target pixels by score, (2, BINS + 1).
+        histogram: background and target pixels by level of their score (`datransnet.metrics.levels`), (2, LEVELS).
         background_hits: background pixels at or above each of `TARGET_STEPS`, max-scaled, (101,).
         target_hits: targets with such a pixel, (101,).
         targets: number of targets.
@@ -156,7 +155,9 @@ class CurveCounts:
         """The curves; NaN where a denominator is zero."""
         background, pixels = int(self.histogram[0].sum()), int(self.histogram.sum())
         target_roc = _curve(
-            _share(self.background_hits, background)[::-1], _share(self.target_hits, self.targets)[::-1], TARGET_STEPS
+            _share(self.background_hits, background)[::-1],
+            _share(self.target_hits, self.targets)[::-1],
+            TARGET_STEPS[::-1],
         )
         pd_fa = {
             name: Curve(
@@ -198,7 +199,7 @@ def count_curves(
     hits = [_target_hits(*each) for each in zip(scaled, truths, targets, strict=True)]
     return CurveCounts(
         thresholds,
-        reduce(add, map(_histogram, maps, truths), np.zeros((2, BINS + 1), dtype=np.int64)),
+        reduce(add, map(_histogram, maps, truths), np.zeros((2, LEVELS), dtype=np.int64)),
         reduce(add, (background for background, _ in hits), np.zeros(len(TARGET_STEPS), dtype=np.int64)),
         reduce(add, (hit for _, hit in hits), np.zeros(len(TARGET_STEPS), dtype=np.int64)),
         sum(map(len, targets)),
@@ -208,9 +209,9 @@ def count_curves(
 
 
 def _histogram(scores: Scores, truth: npt.NDArray[np.bool_]) -> Integers:
-    """Background and target pixels by score."""
-    bins = np.rint(scores.astype(np.float64) * BINS).astype(np.int64)
-    every, inside = (np.bincount(found.ravel(), minlength=BINS + 1) for found in (bins, bins[truth]))
+    """Background and target pixels by level."""
+    levels = level_of(scores)
+    every, inside = (np.bincount(found.ravel(), minlength=LEVELS) for found in (levels, levels[truth]))
     return np.stack([every - inside, inside])
 
 
@@ -242,7 +243,7 @@ def _curve(x: Values, y: Values, thresholds: Values) -> Curve:
 def _pixel_curves(histogram: Integers) -> tuple[Curve, Curve]:
     """Pixel ROC and precision-recall from the scores' histogram, at the thresholds where something changes."""
     false_positive, true_positive = np.cumsum(histogram[:, ::-1], axis=1)
-    thresholds = np.arange(BINS, -1, -1) / BINS
+    thresholds = score_of_level()[::-1]
     changed = np.flatnonzero(histogram[:, ::-1].any(axis=0))
     false_positive, true_positive = (
         np.concatenate([[0], counts[changed]]).astype(float) for counts in (false_positive, true_positive)

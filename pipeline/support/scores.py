@@ -3,32 +3,28 @@
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from datransnet.atomic import atomic_path
 from datransnet.data.dataset import Images
 from datransnet.data.manifest import Part
-from datransnet.engine.predict import predict
+from datransnet.engine.predict import ScoreMap, predict
+from datransnet.metrics.levels import to_logits, to_scores
 from pipeline.support.records import Run, RunFolder
 from pipeline.support.training import load_trained
-
-LEVELS = 65535
-
-ScoreMap = npt.NDArray[np.float32]
 
 
 def stored_scores(
     runs: Path, run: Run, weights: Path, part: Part, images: Images, device: str = "cpu"
 ) -> list[ScoreMap]:
-    """Scores of a part of the run's data, predicted once and kept as ``runs/<key>/<part>-scores.npz`` (uint16).
+    """Scores of a part of the run's data, predicted once and kept as float16 logits, ``runs/<key>/<part>-logits.npz``.
 
     What is returned is always what is stored, so a number does not depend on who computed it first.
     """
-    path = RunFolder(runs, run.key).path / f"{part}-scores.npz"
+    path = RunFolder(runs, run.key).path / f"{part}-logits.npz"
     if not path.exists():
         maps = predict(load_trained(run, weights), images, run.recipe, device)
-        stored = {id_: np.rint(scores * LEVELS).astype(np.uint16) for id_, scores in zip(images.ids, maps, strict=True)}
+        stored = {id_: to_logits(scores) for id_, scores in zip(images.ids, maps, strict=True)}
         with atomic_path(path) as partial, partial.open("wb") as file:
             np.savez_compressed(file, **stored)  # type: ignore[arg-type]  # ids are names of arrays
     with np.load(path) as archive:
-        return [archive[id_].astype(np.float32) / np.float32(LEVELS) for id_ in images.ids]
+        return [to_scores(archive[id_]) for id_ in images.ids]

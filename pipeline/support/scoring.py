@@ -10,11 +10,11 @@ import numpy.typing as npt
 from datransnet.data.dataset import Images
 from datransnet.metrics import COUNT_FIELDS, Curves, as_columns, calibration, count, evaluate, summarise
 from datransnet.metrics.conventions import convention_named
-from pipeline.support.scores import ScoreMap
+from datransnet.metrics.counts import Scores
 
 
 def scored(
-    maps: Sequence[ScoreMap], images: Images, conventions: Sequence[str], workers: int
+    maps: Sequence[Scores], images: Images, conventions: Sequence[str], workers: int
 ) -> tuple[dict[str, Any], Curves]:
     """Counts image by image and metrics under each convention, areas and calibration; and the curves."""
     found = evaluate(zip(maps, images.masks, strict=True), conventions, workers=workers)
@@ -35,7 +35,7 @@ def scored(
     return content, curves
 
 
-def scored_at(threshold: float, maps: Sequence[ScoreMap], images: Images, convention: str) -> dict[str, Any]:
+def scored_at(threshold: float, maps: Sequence[Scores], images: Images, convention: str) -> dict[str, Any]:
     """Counts image by image and metrics at a threshold."""
     rule = convention_named(convention)
     pairs = zip(maps, images.masks, strict=True)

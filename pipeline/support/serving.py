@@ -34,7 +34,7 @@ class Segmenter:
     def predict(self, images: npt.NDArray[Any], params: dict[str, Any] | None = None) -> dict[str, npt.NDArray[Any]]:
         """Scores in [0, 1] and masks (score above ``params["threshold"]``) of grey images B×H×W, levels 0 to 255."""
         grey = np.asarray(images).clip(0, 255).astype(np.uint8)
-        scores = np.stack([predict_image(self.network, image, self.recipe) for image in grey])
+        scores = np.stack([predict_image(self.network, image, self.recipe) for image in grey]).astype(np.float32)
         return {"scores": scores, "mask": (scores > (params or {}).get("threshold", 0.5)).astype(np.uint8)}
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import expit
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import auc, precision_recall_curve, roc_auc_score
 
@@ -23,6 +24,7 @@ from datransnet.metrics import (
     score,
     summarise,
 )
+from datransnet.metrics.levels import to_logits, to_scores
 
 STEPS = np.array([0.0, 0.1, 0.3, 0.5, 0.50001, 0.9, 1.0])
 
@@ -50,6 +52,7 @@ def test_a_thousand_random_cases_agree_with_scikit_image_and_scikit_learn(block)
         found = evaluate(pairs, list(CONVENTIONS), STEPS)
         curves = found.curves
         scores, masks = (np.concatenate([pair[which].ravel() for pair in pairs]) for which in (0, 1))
+        levels = to_logits(scores).clip(-1e4, 1e4)  # as curves tell scores apart
         with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # undefined where there is no target: NaN on both sides
             if any(mask.any() for _, mask in pairs):
@@ -61,14 +64,33 @@ def test_a_thousand_random_cases_agree_with_scikit_image_and_scikit_learn(block)
                 iou, niou = transcription.at_half(pairs)
                 assert summarise(found.counts["basicirstd"]).iou == pytest.approx(iou, abs=1e-12)
                 assert summarise(found.counts["basicirstd"]).niou == pytest.approx(niou, abs=1e-12)
-                precision, recall, _ = precision_recall_curve(masks, np.rint(scores.astype(float) * 65535))
+                precision, recall, _ = precision_recall_curve(masks, levels)
                 assert curves.precision_recall.area == pytest.approx(auc(recall, precision), abs=1e-12)
             if masks.any() and not masks.all():
-                bins = np.rint(scores.astype(float) * 65535)  # as curves bin them
-                assert curves.pixel.area == pytest.approx(roc_auc_score(masks, bins), abs=1e-12)
+                assert curves.pixel.area == pytest.approx(roc_auc_score(masks, levels), abs=1e-12)
                 fpr, tpr = transcription.target_roc(pairs)
                 assert np.allclose(curves.target.x[::-1], fpr, atol=1e-12)
                 assert np.allclose(curves.target.y[::-1], tpr, atol=1e-12)
+                assert np.array_equal(curves.target.thresholds[::-1], np.arange(101) / 100)
+
+
+def share_above(truth, logits):
+    """Target pixels above all background."""
+    return (logits[truth] > logits[~truth].max()).mean()
+
+
+def test_curves_tell_apart_what_a_sure_network_scores():
+    rng = np.random.default_rng(3)
+    masks = rng.random((4, 64, 64)) < 0.02
+    logits = rng.normal(np.where(masks, 18, -12), 8).clip(-35, 35)
+    found = evaluate(zip(expit(logits), masks, strict=True), thresholds=logit_thresholds())
+    truth, pixel = masks.ravel(), found.curves.pixel
+    assert pixel.area == pytest.approx(roc_auc_score(truth, logits.ravel()), abs=1e-6)
+    precision, recall, _ = precision_recall_curve(truth, logits.ravel())
+    assert found.curves.precision_recall.area == pytest.approx(auc(recall, precision), abs=1e-4)
+    assert pixel.y[pixel.x == 0].max() == pytest.approx(share_above(truth, logits.ravel()), abs=0.01)
+    curve = found.curves.pd_fa["basicirstd"]
+    assert operating_point(curve, curve.x[curve.y > 0].min()) > 1 - 1e-7
 
 
 @pytest.mark.parametrize("number", [101, 1001])
@@ -79,7 +101,7 @@ def test_a_curve_is_the_count_at_each_of_its_thresholds(number):
     curves = evaluate(pairs, list(CONVENTIONS), thresholds).curves
     for name, rule in CONVENTIONS.items():
         for place in range(0, number, number // 20):
-            counts = [count(*pair, rule, thresholds[place]) for pair in pairs]
+            counts = [count(*pair, rule, float(thresholds[place])) for pair in pairs]
             point = curves.pd_fa[name]
             assert point.thresholds[::-1][place] == thresholds[place]
             assert point.y[::-1][place] == sum(c.detected for c in counts) / sum(c.targets for c in counts)
@@ -157,7 +179,7 @@ def test_what_cannot_be_scored_is_an_error_wherever_it_stands(place):
 
 def test_calibration_is_scikit_learns():
     rng = np.random.default_rng(0)
-    scores = np.rint(rng.random(20_000) * 65535) / 65535
+    scores = to_scores(to_logits(rng.random(20_000)))
     truth = rng.random(20_000) < scores**2
     found = calibration(
         evaluate([(scores.reshape(100, 200), truth.reshape(100, 200))]).curve_counts.histogram, bins=7

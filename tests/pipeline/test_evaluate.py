@@ -4,10 +4,10 @@ import json
 
 import numpy as np
 import pytest
-from PIL import Image
+from scipy.special import expit
 
 from datransnet.data.dataset import load_part
-from datransnet.metrics import CONVENTIONS, count
+from datransnet.metrics import CONVENTIONS, count, logit_thresholds
 from tests.pipeline.conftest import tiny_params
 
 pytestmark = pytest.mark.study
@@ -18,21 +18,26 @@ def evaluation(study):
 
 
 def stored(study, key, part, ids):
-    with np.load(study.folder / f"runs/{key}/{part}-scores.npz") as archive:
-        return [archive[id_] for id_ in ids]
+    with np.load(study.folder / f"runs/{key}/{part}-logits.npz") as archive:
+        return [expit(archive[id_].astype(float)) for id_ in ids]
 
 
 def test_the_operating_point_is_chosen_on_the_validation_part(reference):
     study = reference["whole"]
     content, validation = evaluation(study), load_part(study.folder / "data/Synthetic", "val")
+    chosen = []
     for run in content["runs"]:
         maps = stored(study, run["key"], "val", validation.ids)
         rule, threshold = CONVENTIONS["basicirstd"], run["operating"]["threshold"]
-        counts = [
-            count((scores / np.float32(65535)).astype(np.float32), mask, rule, threshold)
-            for scores, mask in zip(maps, validation.masks, strict=True)
-        ]
-        assert sum(c.false_alarm for c in counts) <= content["max_fa"] * sum(c.pixels for c in counts)
+        allowed = {}
+        for level in logit_thresholds():
+            counts = [count(scores, mask, rule, level) for scores, mask in zip(maps, validation.masks, strict=True)]
+            if sum(c.false_alarm for c in counts) <= content["max_fa"] * sum(c.pixels for c in counts):
+                allowed[level] = sum(c.detected for c in counts)
+        best = max(allowed.values())
+        assert threshold == (max(level for level in allowed if allowed[level] == best) if best else 1.0)
+        chosen.append(best)
+    assert any(chosen)  # some run has a threshold to choose
 
 
 def test_best_on_test_is_measured_for_the_winner_and_nowhere_else(reference):
@@ -45,7 +50,7 @@ def test_best_on_test_is_measured_for_the_winner_and_nowhere_else(reference):
             assert not watched
             continue
         assert run["best_on_test"]["iou"] == max(watched)
-        chosen = record["history"][run["best_epoch"] - 1]["watched_iou"]  # scores are stored in steps of 1/65535
+        chosen = record["history"][run["best_epoch"] - 1]["watched_iou"]  # logits are stored with 11 bits
         assert chosen == pytest.approx(run["scores"]["basicirstd"]["iou"], abs=1e-3)
     trials = json.loads((study.folder / "results/tune.json").read_text())["trials"]
     for trial in trials:
@@ -63,7 +68,7 @@ def peer(reference, tmp_path):
     for id_, scores in zip(
         content["ids"], stored(study, content["runs"][0]["key"], "test", content["ids"]), strict=True
     ):
-        Image.fromarray(scores).save(folder / f"{id_}.png")
+        np.save(folder / f"{id_}.npy", scores)
     params = tiny_params()
     params["evaluate"]["peers"] = {"Theirs": str(folder)}
     study.write(params)
@@ -83,8 +88,8 @@ def test_a_peer_is_scored_as_its_network_is(peer):
 def test_a_peer_that_does_not_fit_leaves_the_earlier_evaluation(peer):
     study, folder = peer
     gone, other, *_ = sorted(folder.iterdir())
-    gone.rename(folder / "stranger.png")
-    Image.fromarray(np.zeros((3, 4), dtype=np.uint8)).save(other)
+    gone.rename(folder / "stranger.npy")
+    np.save(other, np.zeros((3, 4)))
     before = evaluation(study)
     done = study.run("evaluate")
     assert done.returncode == 3

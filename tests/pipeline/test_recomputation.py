@@ -103,9 +103,9 @@ def recomputed(folder):
     for convention in ("basicirstd", "sctransnet", "datransnet"):
         seeds = []
         for key in runs:
-            with np.load(folder / f"runs/{key}/test-scores.npz") as stored:
+            with np.load(folder / f"runs/{key}/test-logits.npz") as stored:
                 rows = [
-                    count(stored[id_].astype(np.float32) / np.float32(65535), mask, convention)
+                    count(1 / (1 + np.exp(-stored[id_].astype(float))), mask, convention)
                     for id_, mask in zip(ids, masks, strict=True)
                 ]
             seeds.append({name: np.array([row[name] for row in rows]) for name in rows[0]})

@@ -118,7 +118,7 @@ def test_quiet_shows_how_a_stage_ended_and_nothing_else(capsys, monkeypatch):
 def progress(study: StudyFolder, stage: str) -> int:
     """Epochs trained so far, or score maps predicted."""
     if stage == "evaluate":
-        return len(list(study.folder.glob("runs/*/*-scores.npz")))
+        return len(list(study.folder.glob("runs/*/*-logits.npz")))
     return sum(len(record["history"]) for record in records(study).values())
 
 
