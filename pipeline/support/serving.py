@@ -73,7 +73,7 @@ def register(client: Any, uri: str, run: str, name: str, folder: Path) -> None:
             input_example=np.zeros((1, 32, 32), np.uint8),
             pip_requirements=[f"{package}=={version(package).partition('+')[0]}" for package in REQUIREMENTS],
         )
-    if not known:
+    if not client.search_registered_models(f"name = '{name}'"):
         client.create_registered_model(name, description="The best network of the study, by validation IoU.")
     tags = {
         "run_key": card["key"],

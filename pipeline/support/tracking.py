@@ -15,6 +15,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from socket import gethostname
 from typing import TYPE_CHECKING, Any
 
 from datransnet.data.manifest import Manifest
@@ -30,6 +31,9 @@ BATCHES = 5
 """A second, of all trainings together: docs/explanation/scaling.md measures what a server takes."""
 SHARE = 0.02
 """Of a training's time, what sending its reports may take."""
+
+EPOCHS, PARAMS = 40, 100
+"""In a batch: MLflow takes a thousand metrics and a hundred parameters."""
 
 MLFLOW_STATUS = {
     "running": "RUNNING",
@@ -137,22 +141,24 @@ class Tracker:
         """
         client, number = self.client(), self._experiment()
         tags = {"stage": stage, "identity": identity}
-        found = client.search_runs([number], _equal(tags), max_results=1)
+        found = client.search_runs([number], equal(tags), max_results=1)
         if found:
-            run, described = str(found[0].info.run_id), bool(found[0].data.params)
+            run, known = str(found[0].info.run_id), found[0].data.params
             client.update_run(run, status="RUNNING")
         else:
             tags |= {"data_digest": self.data["digest"]}
-            run, described = str(client.create_run(number, tags=tags, run_name=stage).info.run_id), False
-        if not described:
-            self._describe(run, params)
-        self.log(run, tags={"git": git, "mlflow.source.git.commit": git.removesuffix("-dirty")})
+            run, known = str(client.create_run(number, tags=tags, run_name=stage).info.run_id), {}
+        self._describe(run, params, known)
+        driver = f"{gethostname()}:{os.getpid()}"
+        self.log(run, tags={"git": git, "mlflow.source.git.commit": git.removesuffix("-dirty"), "driver": driver})
         return run
 
     def _experiment(self) -> str:
         """The study's experiment, made where there is none."""
         client = self.client()
         if experiment := client.get_experiment_by_name(self.experiment):
+            if experiment.lifecycle_stage == "deleted":  # its name stays taken, so nothing else could hold new runs
+                client.restore_experiment(experiment.experiment_id)
             return str(experiment.experiment_id)
         number = str(client.create_experiment(self.experiment, self.artifacts))
         if self.uri.startswith("sqlite:"):  # readers do not wait for writers; the file remembers it
@@ -160,16 +166,27 @@ class Tracker:
                 database.execute("pragma journal_mode=wal")
         return number
 
-    def log(self, run: str, metrics: Mapping[str, float] | None = None, tags: Mapping[str, str] | None = None) -> None:
-        """Enter final metrics and tags of a run, in one batch; again makes no difference."""
+    def log(
+        self,
+        run: str,
+        metrics: Mapping[str, float] | None = None,
+        tags: Mapping[str, str] | None = None,
+        moment: int = 0,
+    ) -> None:
+        """Enter final metrics and tags of a run, in one batch; again makes no difference.
+
+        Of a metric's values MLflow shows the one with the latest ``moment`` (milliseconds); of two at the same, the
+        larger.
+        """
         from mlflow.entities import Metric, RunTag
 
-        points = [Metric(name, value, 0, 0) for name, value in (metrics or {}).items()]
+        known = self.client().get_run(run).data.metrics if metrics else {}
+        points = [Metric(name, value, moment, 0) for name, value in (metrics or {}).items() if known.get(name) != value]
         self.client().log_batch(run, metrics=points, tags=[RunTag(*tag) for tag in (tags or {}).items()])
 
     def trainings(self, key: str) -> list[str]:
         """Runs of a training in the study's experiment, by its run key; one in each stage that used it."""
-        found = self.client().search_runs([self._experiment()], _equal({"run_key": key}))
+        found = self.client().search_runs([self._experiment()], equal({"run_key": key}))
         return [str(run.info.run_id) for run in found]
 
     def watch(self, run: str) -> Any:
@@ -213,29 +230,29 @@ class Tracker:
         client = self.client()
         experiment = client.get_run(parent).info.experiment_id
         tags = {"mlflow.parentRunId": parent, "run_key": key}
-        found = client.search_runs([experiment], _equal(tags), max_results=1)
+        found = client.search_runs([experiment], equal(tags), max_results=1)
         if found:
             child.run, child.status = str(found[0].info.run_id), found[0].info.status
             child.sent = int(found[0].data.metrics.get("epoch", 0))
         else:
             child.run = self._create_child(client, experiment, tags, stage, name, record)
-        if not found or not found[0].data.params:
-            run = record.run
-            content = {"dataset": run.dataset, "split": run.split, "protocol": run.protocol, "seed": run.seed}
-            self._describe(child.run, content | {"variant": name, "model": run.model, "recipe": vars(run.recipe)})
+        run = record.run
+        content = {"dataset": run.dataset, "split": run.split, "protocol": run.protocol, "seed": run.seed}
+        content |= {"variant": name, "model": run.model, "recipe": vars(run.recipe)}
+        self._describe(child.run, content, found[0].data.params if found else {})
 
     def _catch_up(self, child: "_Child", record: Record) -> None:
         """Send the epochs that a child lacks, and its status where that changed."""
         from mlflow.entities import Metric, RunTag
 
         client, status = self.client(), MLFLOW_STATUS[record.status]
-        metrics = [
-            Metric(metric, value, _milliseconds(record.started) + int(epoch["epoch"]), int(epoch["epoch"]))
-            for epoch in record.history[child.sent :]
-            for metric, value in epoch.items()
-        ]
-        for start in range(0, len(metrics), 1000):
-            client.log_batch(child.run, metrics=metrics[start : start + 1000])
+        for start in range(child.sent, len(record.history), EPOCHS):  # an epoch arrives whole, or not
+            metrics = [
+                Metric(metric, value, _milliseconds(record.started) + int(epoch["epoch"]), int(epoch["epoch"]))
+                for epoch in record.history[start : start + EPOCHS]
+                for metric, value in epoch.items()
+            ]
+            client.log_batch(child.run, metrics=metrics)
         child.sent = max(child.sent, len(record.history))
         if status != child.status or status != "RUNNING":
             tags = {"status": record.status} | ({"reason": record.reason} if record.reason else {})
@@ -264,18 +281,22 @@ class Tracker:
         began, called = _milliseconds(record.started), f"{name} · seed {run.seed}"
         return str(client.create_run(experiment, tags=described, run_name=called, start_time=began).info.run_id)
 
-    def _describe(self, run: str, params: Mapping[str, Any]) -> None:
-        """Enter a run's data and then its parameters, whose presence says that nothing of it is missing.
+    def _describe(self, run: str, params: Mapping[str, Any], known: Mapping[str, str]) -> None:
+        """Enter a run's data and those of its parameters that are not ``known`` there; a parameter cannot be changed.
 
         All children have the same keys, so that the UI compares them. The data are MLflow's dataset: the manifest's
         digest, and what is in each part.
         """
-        from mlflow.entities import Dataset, DatasetInput
+        from mlflow.entities import Dataset, DatasetInput, Param
 
+        lacking = [Param(name, value[:500]) for name, value in flatten(params).items() if name not in known]
+        if not lacking:
+            return
         source, profile = json.dumps({"manifest": self.data["digest"]}), json.dumps(self.data["summary"])
         data = Dataset(self.data["name"], self.data["digest"][:36], "local", source, profile=profile)
         self.client().log_inputs(run, datasets=[DatasetInput(data)])
-        self.client().log_batch(run, params=_params(flatten(params)))
+        for start in range(0, len(lacking), PARAMS):
+            self.client().log_batch(run, params=lacking[start : start + PARAMS])
 
     def unreachable(self, error: Exception) -> None:
         """Warn that the store did not take something."""
@@ -288,14 +309,9 @@ class Tracker:
         )
 
 
-def _equal(tags: Mapping[str, str]) -> str:
+def equal(tags: Mapping[str, str]) -> str:
+    """A filter of runs by tags."""
     return " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
-
-
-def _params(flat: Mapping[str, str]) -> list[Any]:
-    from mlflow.entities import Param
-
-    return [Param(name, value[:500]) for name, value in flat.items()][:100]
 
 
 def _milliseconds(started: str) -> int:

@@ -13,6 +13,7 @@ import time
 import urllib.request
 from dataclasses import replace
 from pathlib import Path
+from socket import gethostname
 from typing import Any
 
 import numpy as np
@@ -94,6 +95,62 @@ def test_results_are_entered_wherever_a_training_is(tracker):
     (child,) = client.search_runs(["1"], f"tags.`run_key` = '{RUN.key}'")
     assert [point.value for point in client.get_metric_history(child.info.run_id, "test_iou")] == [0.5]
     assert client.get_run(parent.id).data.tags["mlflow.note.content"] == "**best**"
+    late = replace(parent, results={RUN.key: {"test_iou": 0.3}}, moment=parent.moment + 1, note="")
+    late.close()  # evaluated otherwise, and worse
+    assert client.get_run(child.info.run_id).data.metrics["test_iou"] == 0.3
+    replace(parent, results={RUN.key: {"test_iou": 0.9}}, moment=parent.moment - 1, note="").close()
+    assert client.get_run(child.info.run_id).data.metrics["test_iou"] == 0.3  # what comes late is not what is latest
+
+
+def test_what_a_killed_stage_left_running_is_ended_by_one_with_other_parameters(tracker):
+    killed = opened(tracker)
+    tracker.send(killed.id, "train", "full", RUN.key, record(history=history(1)))
+    RunFolder(tracker.home / "runs", RUN.key).path.mkdir(parents=True)
+    RunFolder(tracker.home / "runs", RUN.key).write(record(history=history(2)))
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    client = tracker.client()
+    client.set_tag(killed.id, "driver", f"elsewhere:{gone.pid}")
+    with StageRun(tracker, "train", "two", {}):
+        assert client.get_run(killed.id).info.status == "RUNNING"  # perhaps it is, on that machine
+    client.set_tag(killed.id, "driver", f"{gethostname()}:{gone.pid}")
+    with StageRun(tracker, "train", "two", {}) as living:
+        states = {run.info.run_id: run.info.status for run in client.search_runs(["1"])}
+        assert sorted(states.values()) == ["KILLED", "KILLED", "RUNNING"]
+        assert states[living.id] == "RUNNING"
+    (child,) = client.search_runs(["1"], f"tags.`run_key` = '{RUN.key}'")
+    assert child.data.metrics["epoch"] == 2
+
+
+def test_all_parameters_arrive_however_many(tracker):
+    many = {f"p{number}": number for number in range(230)}
+    run = StageRun(tracker, "tune", "one", many).open()
+    assert len(tracker.client().get_run(run).data.params) == 230
+    assert StageRun(tracker, "tune", "one", many | {"p0": 1, "new": 2}).open() == run
+    known = tracker.client().get_run(run).data.params
+    assert (known["p0"], known["new"]) == ("0", "2")
+
+
+def test_an_experiment_that_was_deleted_holds_runs_again(tracker):
+    with opened(tracker) as parent:
+        pass
+    tracker.client().delete_experiment("1")
+    with opened(tracker) as again:
+        assert again.id == parent.id
+    assert not list(tracker.unsent.glob("*"))
+
+
+def test_what_cannot_be_delivered_holds_up_nothing_else(tracker):
+    for name in ("first", "second"):
+        (tracker.unsent / f"{name}.json").parent.mkdir(exist_ok=True)
+        content = StageRun(tracker, "train", name, {})._plain()
+        (tracker.unsent / f"{name}.json").write_text(json.dumps(content))
+    broken = json.loads((tracker.unsent / "first.json").read_text()) | {"metrics": {"a//b/../c": 1.0}}
+    (tracker.unsent / "first.json").write_text(json.dumps(broken))
+    with pytest.raises(Exception, match="Invalid"):
+        sync(tracker)
+    runs = tracker.client().search_runs(["1"], "tags.identity = 'second'")
+    assert [run.info.status for run in runs] == ["FAILED"]
 
 
 def test_what_a_dead_server_did_not_get_is_delivered_once(tmp_path, caplog):
