@@ -6,7 +6,7 @@ from pipeline.support.networks import check_models
 from pipeline.support.paths import Study
 from pipeline.support.records import digest_of
 from pipeline.support.stage_run import StageRun
-from pipeline.support.stages import hand_on, make_jobs, read_manifest, seeds_of, winner
+from pipeline.support.stages import hand_on, make_jobs, read_manifest, seeds_of, winner, workers_parent
 from pipeline.support.tracking import Tracker
 
 
@@ -23,6 +23,6 @@ def main(study: Study) -> None:
     ]
     tracker, identity = Tracker.of(study, read_manifest(study)), digest_of([run.key for _, run in runs])
     with StageRun(tracker, "ablate", identity, params.digestible) as parent:
-        jobs = make_jobs(study, "ablate", tracker, parent.id, runs)
+        jobs = make_jobs(study, "ablate", tracker, workers_parent(study, tracker, parent.id), runs)
         parent.children = {run.key: name for name, run in runs}
         hand_on(study, "ablate", jobs, run_jobs("ablate", jobs, params))

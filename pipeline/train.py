@@ -9,7 +9,7 @@ from pipeline.support.memory import with_share
 from pipeline.support.paths import Study
 from pipeline.support.records import digest_of
 from pipeline.support.stage_run import StageRun
-from pipeline.support.stages import hand_on, make_jobs, read_manifest, seeds_of, winner
+from pipeline.support.stages import hand_on, make_jobs, read_manifest, seeds_of, winner, workers_parent
 from pipeline.support.tracking import Tracker
 from pipeline.support.training import Job
 
@@ -24,7 +24,9 @@ def main(study: Study) -> None:
     manifest = read_manifest(study)
     tracker, identity = Tracker.of(study, manifest), digest_of([run.key for run in runs])
     with StageRun(tracker, "train", identity, params.digestible) as parent:
-        jobs = make_jobs(study, "train", tracker, parent.id, [("full", run) for run in runs])
+        jobs = make_jobs(
+            study, "train", tracker, workers_parent(study, tracker, parent.id), [("full", run) for run in runs]
+        )
         parent.children = {run.key: "full" for run in runs}
         records = run_jobs("train", jobs, params)
         hand_on(study, "train", jobs, records)

@@ -38,13 +38,15 @@ from pipeline.support.search import (
     suggest,
 )
 from pipeline.support.stage_run import StageRun
-from pipeline.support.stages import make_jobs, read_manifest, write_result
+from pipeline.support.stages import make_jobs, read_manifest, workers_parent, write_result
 from pipeline.support.sweep import METRIC, Budget, Failures, Listener, Searcher, make_scheduler, replay
 from pipeline.support.tracking import Tracker
 from pipeline.support.trial import MakeTrial, Trial, describe, dominates, run_of, side_by_side
 
 RETRIES = 3
-"""How often Ray starts a trial again whose process or node died, and how often a sweep asks again for what is left."""
+"""How often Ray starts a trial again whose process or node died."""
+AGAIN = "again"
+"""Marks a trial whose point another one had, which ended but whose runs are gone; only that other one is counted."""
 
 
 def restore(study: optuna.Study, params: Params, trials: dict[str, Trial], make_trial: MakeTrial, since: str) -> int:
@@ -53,7 +55,8 @@ def restore(study: optuna.Study, params: Params, trials: dict[str, Trial], make_
     What failed after ``since``, when this command began, is not asked for again: it would fail again.
     """
     space = params.tune.space
-    queue = [] if own_trials(study) else [{k: encode(v) for k, v in point.items()} for point in params.tune.points]
+    points = [] if own_trials(study) else [{k: encode(v) for k, v in point.items()} for point in params.tune.points]
+    queue = [(point, False) for point in points]
     for cut in own_trials(study, TrialState.RUNNING):
         study.tell(cut.number, state=TrialState.FAIL)
     waiting = [trial.system_attrs["fixed_params"] for trial in own_trials(study, TrialState.WAITING)]
@@ -63,16 +66,17 @@ def restore(study: optuna.Study, params: Params, trials: dict[str, Trial], make_
             trial = make_trial(known.params)
             if known.state == TrialState.COMPLETE:
                 _settle([trial], "pruned")  # the scheduler stopped it, and its worker had no time to say so
-            if known.state == TrialState.COMPLETE and trial.status in ("done", "pruned", "infeasible"):
+            complete = known.state == TrialState.COMPLETE
+            if complete and trial.status in ("done", "pruned", "infeasible"):
                 trials[trial.key] = trial
-                ended += 1  # not len(trials): the sampler may suggest a point twice
+                ended += AGAIN not in known.user_attrs  # not len(trials): the sampler may suggest a point twice
             elif trial.failure(since):
                 failed.add(trial.key)
-            elif known.params not in (*queue, *waiting):
-                queue.append(dict(known.params))
-    for point in queue:
+            elif known.params not in (*(point for point, _ in queue), *waiting):
+                queue.append((dict(known.params), complete))
+    for point, again in queue:
         if point not in waiting and not (is_complete(space, point) and make_trial(point).key in trials):
-            study.enqueue_trial(point)
+            study.enqueue_trial(point, user_attrs={AGAIN: True} if again else None)
     return params.tune.trials - ended - len(failed)
 
 
@@ -85,7 +89,7 @@ def main(study: Study) -> None:
     trials: dict[str, Trial] = {}
     tracker = Tracker.of(study, manifest)
     with StageRun(tracker, "tune", identity, params.digestible) as parent:
-        opened = parent.id
+        opened = workers_parent(study, tracker, parent.id)
 
         def make_trial(point: Mapping[str, Any]) -> Trial:
             runs = [run_of(params, manifest, point, replicate) for replicate in range(params.tune.seeds)]
@@ -128,7 +132,7 @@ def _search(study: Study, found: optuna.Study, identity: str, trials: dict[str, 
         Failures() as failures,
     ):
         trials |= _asked(found, params, make_trial, TrialState.COMPLETE)
-        for _ in range(1 + RETRIES):  # Ray gives a trial up whose death it hears of twice; it is asked for again
+        for retries in (RETRIES, 0):  # Ray hears of some deaths twice; what it gave up is asked for once more
             ended: dict[str, Trial] = {}
             if budget.stop_all() or (remaining := restore(found, params, ended, make_trial, began)) <= 0:
                 break
@@ -147,7 +151,7 @@ def _search(study: Study, found: optuna.Study, identity: str, trials: dict[str, 
             trial = _trainable(make_trial, params, began)
             listener = Listener(progress, failures, trials, make_trial)
             with ray_session(params):
-                _tuner(study, identity, trial, searcher, scheduler, remaining, [listener], budget).fit()
+                _tuner(study, identity, trial, searcher, scheduler, remaining, [listener], budget, retries).fit()
         if budget.stop_all():
             for cut in own_trials(found, TrialState.RUNNING):  # asked for again if the hours are raised
                 found.tell(cut.number, state=TrialState.FAIL)
@@ -195,6 +199,7 @@ def _tuner(
     remaining: int,
     listeners: list[tune.Callback],
     budget: Budget,
+    retries: int,
 ) -> tune.Tuner:
     """Ray's Tuner; what it stores serves nobody later, so it starts empty each time."""
     params = study.params
@@ -215,9 +220,19 @@ def _tuner(
             callbacks=listeners,
             verbose=0,
             stop=budget if params.tune.limited else None,
-            failure_config=tune.FailureConfig(max_failures=RETRIES),
+            failure_config=tune.FailureConfig(max_failures=retries),
         ),
     )
+
+
+def _heard(found: optuna.Study, params: Params, make_trial: MakeTrial) -> dict[str, dict[str, float]]:
+    """What the search was told that networks take, by their trials' keys: a latency is that of the worker's device."""
+    names = params.tune.objectives
+    if len(names) == 1:
+        return {}
+    ended = [trial for trial in own_trials(found, TrialState.COMPLETE) if is_complete(params.tune.space, trial.params)]
+    values = {make_trial(trial.params).key: dict(zip(names, trial.values, strict=True)) for trial in ended}
+    return {key: {name: value for name, value in each.items() if name != METRIC} for key, each in values.items()}
 
 
 def _hand_on(study: Study, found: optuna.Study, trials: Mapping[str, Trial], make_trial: MakeTrial) -> None:
@@ -227,9 +242,11 @@ def _hand_on(study: Study, found: optuna.Study, trials: Mapping[str, Trial], mak
         DATransNetError: if a trial failed, after all others ended.
     """
     params = study.params
-    report_failures("tune", [job for trial in trials.values() if trial.status != "infeasible" for job in trial.jobs])
+    well = ("infeasible", "pruned", *(["waiting"] if params.tune.limited else []))  # hours end what has hardly begun
+    report_failures("tune", [job for trial in trials.values() if trial.status not in well for job in trial.jobs])
     once = _asked(found, params, make_trial)
-    rows = [describe(number, trial, params) for number, trial in enumerate(once.values())]
+    heard = _heard(found, params, make_trial)
+    rows = [describe(number, trial, params, heard.get(key)) for number, (key, trial) in enumerate(once.items())]
     complete = [row for row in rows if row["status"] == "done"]
     if not complete:
         raise DATransNetError("tune: no trial ran to its end. Raise tune.trials, tune.grace or the hours.")

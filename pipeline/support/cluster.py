@@ -161,7 +161,7 @@ def report_failures(stage: str, jobs: Sequence[Job], reasons: Mapping[str, str] 
         if record is None or record.status not in ("done", "pruned"):
             known = (record.reason or record.status) if record else "never started"
             reason = (reasons or {}).get(job.run.key, known)
-            trace = f"; see {job.folder.log}" if job.folder.log.exists() else ""
+            trace = f"; see {job.folder.log}" if record and record.status == "failed" else ""
             failed.append(f"  {job.name} (runs/{job.run.key}): {reason}{trace}")
     if failed:
         raise DATransNetError(

@@ -3,6 +3,7 @@
 import math
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from itertools import product
 from multiprocessing import get_context
 from typing import Any
 
@@ -22,7 +23,7 @@ CONTEXT = 600 * 2**20
 
 
 def share_of(peak: int, total: int) -> float:
-    """The largest 1/n of a GPU of ``total`` bytes that holds a training of ``peak`` bytes, to Ray's four digits.
+    """The largest 1/n of a GPU with ``total`` free bytes that holds a training of ``peak`` bytes, to Ray's four digits.
 
     >>> share_of(10 * 2**30, 80 * 2**30), share_of(200 * 2**30, 80 * 2**30)
     (0.1666, 1.0)
@@ -32,23 +33,35 @@ def share_of(peak: int, total: int) -> float:
 
 
 def largest(params: Params) -> tuple[list[dict[str, Any]], int, int]:
-    """Networks that trials may have, each with one searched choice, and the largest batch and image size."""
+    """Networks that trials may have, one for each combination of choices, and the largest batch and image size.
+
+    Of numbers only the largest counts; what is searched under a condition is tried alone.
+    """
     base, batch, size = params.model.arguments(), params.recipe.batch_size, params.recipe.size
-    networks = [base]
+    networks, free = [base], dict[str, list[Any]]()
     for key, dimension in params.tune.space.items():
         section, _, name = key.partition(".")
-        values: list[Any] = list(dimension.choice) if isinstance(dimension, Choice) else [dimension.high]
-        if section == "model":
+        if isinstance(dimension, Choice):
+            values: list[Any] = list(dimension.choice)
+        else:
+            values = [int(dimension.high) if dimension.integer else dimension.high]
+        if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+            values = [max(values)]
+        if section == "model" and dimension.when:
             networks += [base | {name: value} for value in values]
+        elif section == "model":
+            free[name] = values
         elif name == "batch_size":
             batch = max(batch, *map(int, values))
         elif name == "size":
             size = max(size, *map(int, values))
+    networks += [base | dict(zip(free, values, strict=True)) for values in product(*free.values())]
     return networks, batch, size
 
 
 def peak_of(networks: list[dict[str, Any]], batch: int, size: int) -> tuple[int, int]:
-    """Most bytes of the GPU that two training steps of any of the networks reserve, and all that it has."""
+    """Most bytes of the GPU that two training steps of any of the networks reserve, and those that nobody has taken."""
+    free = torch.cuda.mem_get_info()[0]
     for arguments in networks:
         model = create_model(**arguments).cuda()
         optimizer = torch.optim.Adam(model.parameters())
@@ -58,7 +71,7 @@ def peak_of(networks: list[dict[str, Any]], batch: int, size: int) -> tuple[int,
             optimizer.step()
         del model, optimizer
         torch.cuda.empty_cache()
-    return torch.cuda.max_memory_reserved(), torch.cuda.get_device_properties(0).total_memory
+    return torch.cuda.max_memory_reserved(), free
 
 
 def with_share(study: Study) -> Study:
@@ -79,5 +92,5 @@ def with_share(study: Study) -> Study:
         except torch.OutOfMemoryError as error:
             raise ParameterError(f"The largest network of the space does not fit on the GPU: {error}") from None
     share = share_of(peak, total)
-    say(f"resources: a training takes {peak / 2**30:.1f} of {total / 2**30:.0f} GiB; {int(1 / share)} share a GPU")
+    say(f"resources: a training takes {peak / 2**30:.1f} of {total / 2**30:.0f} free GiB; {int(1 / share)} share a GPU")
     return replace(study, gpus=share)

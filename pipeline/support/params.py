@@ -244,9 +244,11 @@ class Params(Strict):
     evaluate: Evaluate
 
     @model_validator(mode="after")
-    def _one_after_the_other(self) -> "Params":
+    def _resources_fit(self) -> "Params":
         if self.resources.processes > 1 and self.tune.seeds > 1:
             raise ValueError("tune.seeds trains networks side by side, which resources.processes cannot: set one to 1")
+        if self.tune.gpu_hours is not None and self.resources.gpus == 0:
+            raise ValueError("tune.gpu_hours: a training takes no GPU, so these hours never end; set resources.gpus")
         return self
 
     @cached_property

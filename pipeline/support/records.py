@@ -208,9 +208,15 @@ class RunFolder:
     def settle(self, status: Status) -> Record | None:
         """Give a run that no process holds any more its final status, unless it has one; returns the record."""
         record = self.read()
-        if record and record.status == "running" and not self.is_held():
-            record = replace(record, status=status, finished=now())
-            self.write(record)
+        if record and record.status == "running":
+            try:
+                with FileLock(self.path / "lock", timeout=0):
+                    record = self.read()  # whoever held it a moment ago may have ended well
+                    if record and record.status == "running":
+                        record = replace(record, status=status, finished=now())
+                        self.write(record)
+            except Timeout:
+                pass
         return record
 
 

@@ -134,7 +134,8 @@ def make_sampler(params: Params) -> BaseSampler:
 def storage_of(study: Study) -> optuna.storages.RDBStorage:
     """Where studies are kept: ``cluster.storage``, else SQLite beside the runs."""
     url = study.params.cluster.storage or f"sqlite:///{study.runs / 'search.db'}"
-    return optuna.storages.RDBStorage(url, heartbeat_interval=None)
+    kept = {} if url.startswith("sqlite:") else {"pool_pre_ping": True}  # a server may have been restarted meanwhile
+    return optuna.storages.RDBStorage(url, engine_kwargs=kept, heartbeat_interval=None)
 
 
 def open_study(study: Study, name: str) -> optuna.Study:

@@ -60,17 +60,20 @@ def seeds_of(study: Study, model: dict[str, Any], recipe: Recipe, number: int, w
     return [plan(study.params, manifest, model, recipe, replicate, watched) for replicate in range(number)]
 
 
-def make_jobs(
-    study: Study, stage: str, tracker: Tracker, parent: str | None, runs: Sequence[tuple[str, Run]]
-) -> list[Job]:
-    """Jobs of a stage from named runs.
+def workers_parent(study: Study, tracker: Tracker, parent: str | None) -> str | None:
+    """The stage's run in MLflow as its workers may know it; asked where the stage runs, which knows the cluster.
 
     Machines of a cluster do not write to a file of SQLite's, which must not be shared: the stage itself delivers their
     records at its end.
     """
+    return None if study.params.cluster.running and tracker.uri.startswith("sqlite:") else parent
+
+
+def make_jobs(
+    study: Study, stage: str, tracker: Tracker, parent: str | None, runs: Sequence[tuple[str, Run]]
+) -> list[Job]:
+    """Jobs of a stage from named runs; ``parent`` is what `workers_parent` says."""
     resources = study.params.resources
-    if study.params.cluster.running and tracker.uri.startswith("sqlite:"):
-        parent = None
     return [Job(run, stage, name, study.data, study.runs, resources, tracker, parent) for name, run in runs]
 
 

@@ -94,8 +94,8 @@ def side_by_side(jobs: list[Job]) -> Generator[float, None, None]:
             run.close()
 
 
-def describe(number: int, trial: Trial, params: Params) -> dict[str, Any]:
-    """A trial as the report needs it."""
+def describe(number: int, trial: Trial, params: Params, costs: Mapping[str, float] | None = None) -> dict[str, Any]:
+    """A trial as the report needs it; ``costs`` are what the search heard, measured here where it heard nothing."""
     history, records = trial.history(), [record for record in trial.records() if record]
     return {
         "number": number,
@@ -105,7 +105,7 @@ def describe(number: int, trial: Trial, params: Params) -> dict[str, Any]:
         "reason": next((record.reason for record in records if record.reason), ""),
         "epochs": sum(len(record.history) for record in records),
         "best_iou": history[-1] if history and trial.status != "infeasible" else 0.0,
-        "costs": trial.costs(params.tune.objectives),
+        "costs": dict(trial.costs(params.tune.objectives) if costs is None else costs),
         "point": trial.point,
         "history": history,
     }

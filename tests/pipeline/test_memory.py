@@ -4,6 +4,7 @@ import pytest
 import torch
 import yaml
 
+from datransnet.models import create_model
 from pipeline.support.memory import largest, peak_of, share_of, with_share
 from pipeline.support.params import parse_params
 from pipeline.support.paths import Study
@@ -19,8 +20,13 @@ def test_the_largest_network_batch_and_size_of_the_space_are_measured():
     }
     networks, batch, size = largest(parse_params(params, "tiny"))
     assert (batch, size) == (16, 48)
-    assert {"name": "datransnet", "image_size": 32, "width": 16} in networks
-    assert [network.get("dilations") for network in networks] == [None, [1], [1, 2], None]
+    assert [(network.get("dilations"), network["width"]) for network in networks] == [
+        (None, 4),
+        ([1], 16),
+        ([1, 2], 16),
+    ]
+    with torch.device("meta"):
+        assert len([create_model(**network) for network in networks]) == 3
 
 
 @pytest.mark.parametrize("gibibytes", [0.1, 1, 3, 7, 20, 79])

@@ -7,7 +7,7 @@ from datransnet.errors import ParameterError
 from pipeline.support import cluster
 from pipeline.support.params import Resources, parse_params
 from pipeline.support.paths import Study
-from pipeline.support.stages import make_jobs
+from pipeline.support.stages import make_jobs, workers_parent
 from pipeline.support.tracking import Tracker
 from tests.pipeline.conftest import tiny_params
 from tests.pipeline.test_support import RUN
@@ -33,6 +33,14 @@ def test_a_trial_of_several_seeds_is_one_process():
         parse_params(content, "tiny")
 
 
+def test_hours_of_gpus_need_gpus():
+    content = tiny_params()
+    content["tune"]["gpu_hours"] = 1.0
+    with pytest.raises(ParameterError, match="these hours never end"):
+        parse_params(content, "tiny")
+    assert parse_params(content | {"resources": {"gpus": 0.5}}, "tiny").tune.limited
+
+
 def test_processes_have_cores_and_gpus_each():
     resources = Resources(processes=2, cpus=3, gpus=2)
     assert (resources.cores, resources.share, resources.device) == (6, 2, "cuda")
@@ -51,7 +59,11 @@ def test_a_cluster_does_not_share_a_file_of_sqlite(tmp_path, monkeypatch):
     study.__dict__["params"] = parse_params(tiny_params(), "tiny")
 
     def parent(uri: str) -> str | None:
-        (job,) = make_jobs(study, "train", Tracker(uri, "x", tmp_path, {}), "one", [("full", RUN)])
+        tracker = Tracker(uri, "x", tmp_path, {})
+        known = workers_parent(study, tracker, "one")
+        with pytest.MonkeyPatch.context() as worker:  # where a trial makes its jobs, which does not know the cluster
+            worker.delenv("RAY_ADDRESS", raising=False)
+            (job,) = make_jobs(study, "tune", tracker, known, [("full", RUN)])
         return job.parent
 
     assert parent("sqlite:///x.db") == "one"

@@ -245,12 +245,15 @@ def test_a_sweep_whose_hours_are_spent_ends_well(tmp_path):
     params["data"]["synthetic"] |= {"train": 200, "size": 64}
     params["recipe"] |= {"size": 64, "epochs": 1}
     params["tune"] |= {"trials": 1000, "epochs": 1, "grace": 1, "concurrent": 2, "wall_hours": 40 / 3600, "points": []}
+    params["tune"]["seeds"] = 2  # of a trial that is cut, one may not have begun
     study = StudyFolder(tmp_path / "study", params)
     study.succeed("fetch", "split", "tune")
     trials = json.loads((study.folder / "results/tune.json").read_text())["trials"]
     assert 0 < len(trials) < 1000
     assert {record["status"] for record in records(study).values()} <= {"done", "pruned"}
-    assert {trial["key"] for trial in trials} == set(records(study))
+    assert (
+        {trial["key"] for trial in trials} <= set(records(study)) <= {key for trial in trials for key in trial["keys"]}
+    )
     before = {key for key, record in records(study).items() if record["status"] == "done"}
     params["tune"] |= {"wall_hours": None, "trials": len(trials)}
     study.write(params)

@@ -115,6 +115,19 @@ def test_restore_queues_what_did_not_end_and_counts_what_did(make_trial):
     assert len(study.get_trials(states=(TrialState.WAITING,))) == 2
 
 
+def test_a_trial_whose_runs_are_gone_is_asked_for_again_and_counted_once(make_trial):
+    study = make_study()
+    space = {key: distribution(dimension) for key, dimension in make_trial.params.tune.space.items()}
+    cleaned = study.ask(fixed_distributions=space)
+    study.tell(cleaned, 0.0)
+    assert restore(study, make_trial.params, {}, make_trial, NEVER) == make_trial.params.tune.trials
+    again = study.ask(fixed_distributions=space)
+    assert again.params == cleaned.params
+    write(make_trial(again.params), status="done", history=[{"epoch": 1, "best_iou": 0.1}])
+    study.tell(again, 0.1)
+    assert restore(study, make_trial.params, {}, make_trial, NEVER) == make_trial.params.tune.trials - 1
+
+
 def test_what_failed_in_this_start_is_not_asked_for_again_and_what_was_stopped_is_known(make_trial):
     study = make_study()
     space = {key: distribution(dimension) for key, dimension in make_trial.params.tune.space.items()}
