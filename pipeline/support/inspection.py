@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 
-from datransnet.errors import DATransNetError
+from datransnet.errors import DATransNetError, ParameterError
 from pipeline.support.console import say
 from pipeline.support.paths import Study
 
@@ -31,7 +31,10 @@ def status(study: Study) -> None:
     records = all_records(study.runs)
     for key, record in records:
         name = record.run.model["name"]
-        usual = json.loads(json.dumps(complete_arguments(name)))
+        try:
+            usual = json.loads(json.dumps(complete_arguments(name)))
+        except ParameterError:  # one's own network, which is gone by now or has no defaults
+            usual = {}
         differs = {k: v for k, v in record.run.model.items() if v not in (name, usual.get(k))}
         what = " ".join([record.run.dataset, name, *(f"{k}={v}" for k, v in differs.items())])
         epochs = f"{len(record.history)}/{record.run.recipe.epochs}"

@@ -184,7 +184,7 @@ def operating_table(evaluation: Mapping[str, Any]) -> Table:
     full, convention = winners(evaluation), _conventions(evaluation)[0]
     metrics = ["pd", "fa", "alarms_per_image", "iou"]
     chosen = [run["operating"] for run in full]
-    thresholds = ", ".join("none" if p["threshold"] == 1 else f"{p['threshold']:.6g}" for p in chosen)
+    thresholds = ", ".join(_threshold(point["threshold"]) for point in chosen)
     rows, values = [], []
     for threshold, counts in (("0.5", _counts(full, convention)), (thresholds, [point["counts"] for point in chosen])):
         found = estimates(counts, metrics)
@@ -194,14 +194,26 @@ def operating_table(evaluation: Mapping[str, Any]) -> Table:
     note = (
         f"Second line: for each seed the threshold with the highest Pd on the {part} at Fa of at most "
         f"{evaluation['max_fa'] * 1e6:g}e-6 there; Pd and Fa are those of the test "
-        "part. None: no threshold keeps that rate and detects anything."
+        "part. None: no examined threshold keeps that rate and detects anything."
     )
     return Table("operating", f"Operating point, convention {convention}", note, rows, values)
+
+
+def _threshold(value: float) -> str:
+    """A threshold for people: close to 1 by what is missing.
+
+    >>> _threshold(0.25), _threshold(1 - 3e-9), _threshold(1.0)
+    ('0.25', '1 - 3e-09', 'none')
+    """
+    if value == 1:
+        return "none"
+    return f"{value:.6g}" if value < 0.9999 else f"1 - {1 - value:.3g}"
 
 
 def search_table(tuned: Mapping[str, Any], top: int = 10) -> Table:
     """The best trials of the search, by validation IoU."""
     trials: Sequence[Mapping[str, Any]] = sorted(tuned["trials"], key=lambda trial: -trial["best_iou"])[:top]
+    searched = dict.fromkeys(key for trial in trials for key in trial["point"])  # conditions leave some out
     rows = [
         {
             "trial": str(trial["number"]),
@@ -209,7 +221,7 @@ def search_table(tuned: Mapping[str, Any], top: int = 10) -> Table:
             "epochs": str(trial["epochs"]),
             "validation IoU (%)": f"{100 * trial['best_iou']:.2f}",
         }
-        | {key: f"{value:.3g}" if isinstance(value, float) else str(value) for key, value in trial["point"].items()}
+        | {key: _shown(trial["point"].get(key, "")) for key in searched}
         for trial in trials
     ]
     values = [
@@ -217,6 +229,10 @@ def search_table(tuned: Mapping[str, Any], top: int = 10) -> Table:
     ]
     counts = f"{len(tuned['trials'])} trials, {sum(trial['epochs'] for trial in tuned['trials'])} epochs in all"
     return Table("search", "Search, best trials", f"{counts}; chosen by validation IoU only.", rows, values)
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _note(evaluation: Mapping[str, Any]) -> str:

@@ -153,6 +153,19 @@ def test_two_images_of_one_name_are_refused(scenes, trained, tmp_path):
     assert image.stem in done.stderr
 
 
+def test_score_maps_of_zeros_and_ones_in_a_png_are_told(tmp_path):
+    mask = np.zeros((8, 8), np.uint8)
+    mask[2:4, 2:4] = 1
+    for folder, factor in (("masks", 255), ("scores", 1), ("white", 255)):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(mask * factor).save(tmp_path / folder / "a.png")
+    refused = run("evaluate", "--scores", tmp_path / "scores", "--masks", tmp_path / "masks")
+    assert refused.exit_code == 3
+    assert "levels 0 and 1" in refused.stderr
+    done = run("evaluate", "--scores", tmp_path / "white", "--masks", tmp_path / "masks")
+    assert json.loads(done.stdout)["conventions"]["basicirstd"]["iou"] == 1
+
+
 def test_info_counts_parameters():
     done = run("info", "-a", "width=16")
     assert done.exit_code == 0, done.stderr

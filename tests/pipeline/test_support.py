@@ -27,6 +27,7 @@ from pipeline.support.results import (
     cost_table,
     main_table,
     operating_table,
+    search_table,
     selection_table,
 )
 from pipeline.support.stages import read_result, write_result
@@ -202,6 +203,9 @@ def test_published_numbers_stand_beside_ours_only_where_they_may():
     assert "DNA-Net †" in {row["method"] for row in apart.rows}
     reasons = {row["method"]: row["why not"] for row in apart.rows}
     assert reasons["HDNet †"] == "split idx_427; convention not known"
+    assert same.note.endswith("on the same images to the last: a_1 (why).")
+    found["dataset"]["excluded"] = {}
+    assert "to the last" not in reference_tables(found, main_table(found))[0].note
     found["dataset"]["split"] = "idx_427"
     (apart,) = reference_tables(found, main_table(found))
     assert len(apart.rows) == len([entry for entry in published() if entry["dataset"] == "SIRST"])
@@ -273,6 +277,14 @@ def test_the_operating_point_stands_beside_the_usual_threshold():
 
 
 TABLES = Table("t", "Pd & Fa at 50 %", "a_b † ±", [{"Fa (1e-6)": "1 ± 2", "x_y": "<0.001 †"}], [{"x": 1}])
+
+
+def test_a_search_under_conditions_has_every_column_in_every_line():
+    trial = {"number": 0, "status": "done", "reason": "", "epochs": 2, "best_iou": 0.5, "point": {"recipe.lr": 0.01}}
+    other = trial | {"number": 1, "best_iou": 0.4, "point": {"recipe.alpha": 0.3, "recipe.lr": 0.002}}
+    rows = search_table({"trials": [trial, other]}).rows
+    assert [list(row)[4:] for row in rows] == [["recipe.lr", "recipe.alpha"]] * 2
+    assert [row["recipe.alpha"] for row in rows] == ["", "0.3"]
 
 
 def test_a_latex_table_compiles(tmp_path):
