@@ -6,6 +6,9 @@ PROFILE ?=
 PORT ?= 5000
 STUDY := $(if $(PROFILE),studies/$(PROFILE),.)
 export PATH := $(BIN):$(PATH)
+ifdef DATRANSNET_MIRROR # a study's commands run in its own folder
+export DATRANSNET_MIRROR := $(abspath $(DATRANSNET_MIRROR))
+endif
 
 .DEFAULT_GOAL := help
 .PHONY: help setup repro test test-cluster notebooks recompute lint bench ui docs lock clean

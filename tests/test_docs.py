@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from PIL import Image
 
 from datransnet.data.synthetic import scene
 from tests.conftest import ROOT
+from tests.datransnet.test_official import published_weights
 from tests.pipeline.conftest import tiny_params
 
 PAGES = sorted(
@@ -62,14 +64,37 @@ def project(tmp_path) -> Path:
     return tmp_path
 
 
+def write_scenes(folder: Path, seed: int, number: int) -> None:
+    """A user's folder of images and masks."""
+    for kind in ("images", "masks"):
+        (folder / kind).mkdir(parents=True)
+    for index in range(number):
+        image, mask, _ = scene(seed, index, 40)
+        Image.fromarray(image).save(folder / f"images/{index:04}.png")
+        Image.fromarray(mask.astype(np.uint8) * 255).save(folder / f"masks/{index:04}.png")
+
+
+def test_the_library_as_the_readme_shows_it(tmp_path):
+    """Its commands as they stand, but for the length of the training, in a folder that has what they name."""
+    (commands,) = (block for block in blocks(ROOT / "README.md", "bash") if "datransnet fit" in block)
+    write_scenes(tmp_path / "FOLDER", 9, 20)
+    write_scenes(tmp_path / "OTHER", 10, 4)
+    shutil.copytree(tmp_path / "OTHER/masks", tmp_path / "DIR")  # score maps and masks: all right
+    shutil.copy(tmp_path / "OTHER/images/0001.png", tmp_path)
+    out = run(commands.replace("--size 128 --epochs 40", "--size 32 --epochs 1"), tmp_path)
+    assert '"iou": 1.0' in out
+    assert {"detections.csv", "0001_scores.png"} <= {path.name for path in (tmp_path / "DIR").iterdir()}
+    assert (tmp_path / "model.onnx").is_file()
+    torch.save({"state_dict": published_weights()}, tmp_path / "checkpoint.pth.tar")
+    (script,) = blocks(ROOT / "README.md", "python")
+    mask = "import numpy as np\nmask = np.eye(8) > 0\npairs = [(0.9 * mask, mask)]\n"
+    (tmp_path / "script.py").write_text(f"{mask}{script}print(result.iou, logits.shape)\n")
+    assert run("python script.py", tmp_path) == "1.0 torch.Size([1, 1, 300, 225])\n"
+
+
 def test_own_data(tmp_path):
     page = ROOT / "docs/how-to/own-data.md"
-    for kind in ("images", "masks"):
-        (tmp_path / "my_data" / kind).mkdir(parents=True)
-    for index in range(20):
-        image, mask, _ = scene(9, index, 40)
-        Image.fromarray(image).save(tmp_path / f"my_data/images/{index:04}.png")
-        Image.fromarray(mask.astype(np.uint8) * 255).save(tmp_path / f"my_data/masks/{index:04}.png")
+    write_scenes(tmp_path / "my_data", 9, 20)
     (tmp_path / ".dvc").mkdir()
     for name in ("params.yaml", "dvc.yaml"):
         shutil.copy(ROOT / name, tmp_path)
@@ -125,6 +150,15 @@ def test_commands_exist(page):
             assert f"{option}`" in commands[package][verb] or f"{option}," in commands[package][verb], (
                 f"{verb} {option}"
             )
+
+
+def test_a_mirror_is_named_from_where_make_is_called():
+    """A study's commands run in its own folder, from where a relative path leads elsewhere."""
+    command = ["make", "--no-print-directory", "--eval", "shown: ; @echo $$DATRANSNET_MIRROR", "shown"]
+    for given, expected in (("../mirror", str(ROOT.parent / "mirror")), ("/mirror", "/mirror"), ("", "")):
+        environment = os.environ | {"DATRANSNET_MIRROR": given}
+        shown = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+        assert shown.stdout.strip() == expected
 
 
 def test_the_readme_is_short():
