@@ -6,8 +6,7 @@ are asked for first and go on from their checkpoints, and the scheduler hears ev
 restore its rungs). See docs/decisions/0003-resuming-a-search.md.
 """
 
-import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import asdict
 from functools import partial
@@ -15,11 +14,9 @@ from typing import Any
 
 import optuna
 from optuna.trial import TrialState
-from ray import tune
-from ray.tune.schedulers import TrialScheduler
 
 from datransnet.data.manifest import Manifest
-from datransnet.errors import DATransNetError, TrainingError
+from datransnet.errors import DATransNetError
 from pipeline.support.cluster import ray_session, report_failures
 from pipeline.support.console import Progress
 from pipeline.support.memory import with_share
@@ -39,12 +36,21 @@ from pipeline.support.search import (
 )
 from pipeline.support.stage_run import StageRun
 from pipeline.support.stages import make_jobs, read_manifest, workers_parent, write_result
-from pipeline.support.sweep import METRIC, Budget, Failures, Listener, Searcher, make_scheduler, replay
+from pipeline.support.sweep import (
+    METRIC,
+    RETRIES,
+    Budget,
+    Failures,
+    Listener,
+    Searcher,
+    make_scheduler,
+    replay,
+    trainable,
+    tuner,
+)
 from pipeline.support.tracking import Tracker
-from pipeline.support.trial import MakeTrial, Trial, describe, dominates, run_of, side_by_side
+from pipeline.support.trial import MakeTrial, Trial, describe, dominates, run_of
 
-RETRIES = 3
-"""How often Ray starts a trial again whose process or node died."""
 AGAIN = "again"
 """Marks a trial whose point another one had, which ended but whose runs are gone; only that other one is counted."""
 
@@ -148,10 +154,10 @@ def _search(study: Study, found: optuna.Study, identity: str, trials: dict[str, 
                 study_name=found.study_name,
                 storage=storage_of(study),
             )
-            trial = _trainable(make_trial, params, began)
+            trial = trainable(make_trial, params, began)
             listener = Listener(progress, failures, trials, make_trial)
             with ray_session(params):
-                _tuner(study, identity, trial, searcher, scheduler, remaining, [listener], budget, retries).fit()
+                tuner(study, identity, trial, searcher, scheduler, remaining, [listener], budget, retries).fit()
         if budget.stop_all():
             for cut in own_trials(found, TrialState.RUNNING):  # asked for again if the hours are raised
                 found.tell(cut.number, state=TrialState.FAIL)
@@ -160,23 +166,6 @@ def _search(study: Study, found: optuna.Study, identity: str, trials: dict[str, 
         trials |= _asked(found, params, make_trial)
         _settle(trials.values(), "interrupted")
         progress.finish([trial.row() for trial in trials.values()])
-
-
-def _trainable(make_trial: MakeTrial, params: Params, began: str) -> Callable[[dict[str, Any]], None]:
-    """What a worker does with a point."""
-
-    def trial(config: dict[str, Any]) -> None:
-        found = make_trial(config)
-        if reason := found.failure(began):
-            raise DATransNetError(reason)  # once is enough: Ray starts again what died, not what failed
-        costs = found.costs(params.tune.objectives)
-        try:
-            for value in side_by_side(found.jobs):
-                tune.report({METRIC: value, **costs})
-        except TrainingError:  # the search learns that this point is no good
-            tune.report({METRIC: 0.0, **costs})
-
-    return trial
 
 
 def _asked(found: optuna.Study, params: Params, make_trial: MakeTrial, *states: TrialState) -> dict[str, Trial]:
@@ -188,41 +177,6 @@ def _asked(found: optuna.Study, params: Params, make_trial: MakeTrial, *states: 
     points = [trial.params for trial in known if trial.params and is_complete(params.tune.space, trial.params)]
     asked = {trial.key: trial for trial in map(make_trial, points)}
     return {key: trial for key, trial in asked.items() if not params.tune.limited or any(trial.records())}
-
-
-def _tuner(
-    study: Study,
-    identity: str,
-    trial: Any,
-    searcher: Searcher,
-    scheduler: TrialScheduler,
-    remaining: int,
-    listeners: list[tune.Callback],
-    budget: Budget,
-    retries: int,
-) -> tune.Tuner:
-    """Ray's Tuner; what it stores serves nobody later, so it starts empty each time."""
-    params = study.params
-    storage = study.runs / ".ray"
-    shutil.rmtree(storage / identity, ignore_errors=True)
-    return tune.Tuner(
-        tune.with_resources(trial, {"cpu": params.resources.cores, "gpu": params.resources.share}),
-        tune_config=tune.TuneConfig(
-            search_alg=searcher,
-            scheduler=scheduler,
-            num_samples=remaining,
-            max_concurrent_trials=params.tune.concurrent,
-            reuse_actors=True,
-        ),
-        run_config=tune.RunConfig(
-            name=identity,
-            storage_path=str(storage),
-            callbacks=listeners,
-            verbose=0,
-            stop=budget if params.tune.limited else None,
-            failure_config=tune.FailureConfig(max_failures=retries),
-        ),
-    )
 
 
 def _heard(found: optuna.Study, params: Params, make_trial: MakeTrial) -> dict[str, dict[str, float]]:

@@ -22,6 +22,7 @@ from pipeline.support.search_params import Choice, Interval, Tune
 
 Space = Mapping[str, Choice | Interval]
 Point = dict[str, Any]
+OptunaStudy = optuna.Study
 
 SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
     "tpe": lambda seed: TPESampler(seed=seed),

@@ -1,29 +1,33 @@
-"""What Ray Tune is given for a search: who suggests points, who stops trials early, who counts hours, who tells."""
+"""Ray Tune, and what it is given: who suggests points, who stops trials early, who counts hours, who tells."""
 
 import logging
 import math
+import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
-import optuna
 from ray import tune
 from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 from ray.tune.search.optuna import OptunaSearch
 
-from datransnet.errors import DATransNetError
+from datransnet.errors import DATransNetError, TrainingError
 from pipeline.support.cluster import cluster_use
 from pipeline.support.console import Progress
 from pipeline.support.params import Params
+from pipeline.support.paths import Study
+from pipeline.support.search import OptunaStudy
 from pipeline.support.search_params import Tune
-from pipeline.support.trial import MakeTrial, Trial
+from pipeline.support.trial import MakeTrial, Trial, side_by_side
 
 METRIC = "iou"
 """What is maximised: the validation IoU of a trial's best epoch so far, mean over its seeds."""
 ACCOUNT_SECONDS = 10.0
 """Between two entries of the time a sweep has taken."""
+RETRIES = 3
+"""How often Ray starts a trial again whose process or node died."""
 
 
 class Searcher(OptunaSearch):
@@ -40,7 +44,7 @@ class Searcher(OptunaSearch):
 class Budget(tune.Stopper):
     """Ends a sweep whose hours are spent; hours of earlier starts count."""
 
-    def __init__(self, found: optuna.Study, trials: Mapping[str, Trial], params: Params) -> None:
+    def __init__(self, found: OptunaStudy, trials: Mapping[str, Trial], params: Params) -> None:
         self.found, self.trials, self.params = found, trials, params
         self.before = float(found.user_attrs.get("seconds", 0))
         self.started, self.entered, self.gpu_seconds = time.monotonic(), -math.inf, 0.0
@@ -168,3 +172,55 @@ def replay(scheduler: TrialScheduler, trials: Mapping[str, Trial]) -> None:
         for epoch, value in enumerate(found.history(), 1):
             hear(nobody, trial, {"training_iteration": epoch, METRIC: value})
         scheduler.on_trial_remove(nobody, trial)
+
+
+def trainable(make_trial: MakeTrial, params: Params, began: str) -> Callable[[dict[str, Any]], None]:
+    """What a worker does with a point."""
+
+    def trial(config: dict[str, Any]) -> None:
+        found = make_trial(config)
+        if reason := found.failure(began):
+            raise DATransNetError(reason)  # once is enough: Ray starts again what died, not what failed
+        costs = found.costs(params.tune.objectives)
+        try:
+            for value in side_by_side(found.jobs):
+                tune.report({METRIC: value, **costs})
+        except TrainingError:  # the search learns that this point is no good
+            tune.report({METRIC: 0.0, **costs})
+
+    return trial
+
+
+def tuner(
+    study: Study,
+    identity: str,
+    trial: Any,
+    searcher: Searcher,
+    scheduler: TrialScheduler,
+    remaining: int,
+    listeners: list[tune.Callback],
+    budget: Budget,
+    retries: int,
+) -> tune.Tuner:
+    """Ray's Tuner; what it stores serves nobody later, so it starts empty each time."""
+    params = study.params
+    storage = study.runs / ".ray"
+    shutil.rmtree(storage / identity, ignore_errors=True)
+    return tune.Tuner(
+        tune.with_resources(trial, {"cpu": params.resources.cores, "gpu": params.resources.share}),
+        tune_config=tune.TuneConfig(
+            search_alg=searcher,
+            scheduler=scheduler,
+            num_samples=remaining,
+            max_concurrent_trials=params.tune.concurrent,
+            reuse_actors=True,
+        ),
+        run_config=tune.RunConfig(
+            name=identity,
+            storage_path=str(storage),
+            callbacks=listeners,
+            verbose=0,
+            stop=budget if params.tune.limited else None,
+            failure_config=tune.FailureConfig(max_failures=retries),
+        ),
+    )

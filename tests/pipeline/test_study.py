@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from datransnet.weights import load_weights
-from pipeline.tune import RETRIES
+from pipeline.support.sweep import RETRIES
 from tests.conftest import ROOT
 from tests.pipeline.conftest import StudyFolder, tiny_params
 from tests.pipeline.test_support import check_latex
