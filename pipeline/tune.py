@@ -70,9 +70,9 @@ def restore(study: optuna.Study, params: Params, trials: dict[str, Trial], make_
     for known in own_trials(study):
         if known.params and is_complete(space, known.params):
             trial = make_trial(known.params)
-            if known.state == TrialState.COMPLETE:
-                _settle([trial], "pruned")  # the scheduler stopped it, and its worker had no time to say so
             complete = known.state == TrialState.COMPLETE
+            if complete:
+                _settle([trial], "pruned")  # the scheduler stopped it, and its worker had no time to say so
             if complete and trial.status in ("done", "pruned", "infeasible"):
                 trials[trial.key] = trial
                 ended += AGAIN not in known.user_attrs  # not len(trials): the sampler may suggest a point twice

@@ -17,7 +17,7 @@ from datransnet.errors import DataError
 
 ENDING, OVERLAY = "_scores", "_overlay"
 """What ``predict`` puts behind an image's name."""
-BLACK = 1.5 / 255
+FAINT = 1.5 / 255
 """Above the highest score of a PNG whose levels are 0 and 1: a binary mask, not a score map."""
 FORMATS = (".png", ".npy", ".mat")
 
@@ -115,7 +115,7 @@ def find_predictions(scores: Path, masks: Path, allow_missing: bool = False, abo
             raise DataError(f"{scores} holds {maps[id_].name} and {path.name}. Remove one of them.")
         maps[id_] = path
     found = Predictions([], [], [], [], above)
-    other_size, targets, faint, levels_of_maps = [], False, False, set[float]()
+    other_size, targets, faint, brightest = [], False, False, 0.0
     for path in sorted(path for path in masks.iterdir() if path.suffix.lower() in SUFFIXES):
         names = [path.stem.removesuffix(ending) for ending in MASK_ENDINGS]
         id_ = next((name for name in names if name in maps), names[0])
@@ -128,7 +128,7 @@ def find_predictions(scores: Path, masks: Path, allow_missing: bool = False, abo
         map_, levels = read_scores(found.scores[-1]), read_image(path)
         height, width = map_.shape
         if found.scores[-1].suffix.lower() == ".png":
-            levels_of_maps.add(float(map_.max()))
+            brightest = max(brightest, float(map_.max()))
         targets, faint = targets or bool((levels > above).any()), faint or bool(levels.any())
         if (height, width) != levels.shape:
             other_size.append(f"{id_} ({width}×{height}, mask {levels.shape[1]}×{levels.shape[0]})")
@@ -142,7 +142,7 @@ def find_predictions(scores: Path, masks: Path, allow_missing: bool = False, abo
         raise DataError(f"{scores} does not fit {masks}: {'; '.join(told)}.")
     if not found.ids:
         raise DataError(f"{scores} holds no score map ({', '.join(FORMATS)}) of a mask in {masks}.")
-    if levels_of_maps and 0 < max(levels_of_maps) < BLACK:
+    if 0 < brightest < FAINT:
         raise DataError(
             f"The PNGs in {scores} are black but for levels 0 and 1. Write target as 255 (or scores × 255)."
         )

@@ -23,6 +23,7 @@ from pipeline.support.search_params import Choice, Interval, Tune
 Space = Mapping[str, Choice | Interval]
 Point = dict[str, Any]
 OptunaStudy = optuna.Study
+"""Not a study of ours: the trials of one sweep."""
 
 SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
     "tpe": lambda seed: TPESampler(seed=seed),
