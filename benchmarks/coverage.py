@@ -96,7 +96,7 @@ def main() -> None:
         "false_positives": positives,
     }
     path = RESULTS / "coverage.json"
-    path.write_text(json.dumps(content, indent=1) + "\n")
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     print(path)
 
 

@@ -84,7 +84,7 @@ def main() -> None:
         "seconds": seconds,
     }
     path = RESULTS / f"evaluation-{options.thresholds}-{device_name('cpu').lower().replace(' ', '-')}.json"
-    path.write_text(json.dumps(content, indent=1) + "\n")
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     print(path)
 
 

@@ -192,7 +192,7 @@ def main() -> None:
         "git": git_revision(),
         **found,
     }
-    (RESULTS / f"{options.name}.json").write_text(json.dumps(content, indent=1) + "\n")
+    (RESULTS / f"{options.name}.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

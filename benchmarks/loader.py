@@ -79,7 +79,7 @@ def proportional() -> float:
     """MiB of this process, pages shared with others divided by their number, without what is free in its heap."""
     gc.collect()
     ctypes.CDLL("libc.so.6").malloc_trim(0)
-    found = re.search(r"^Pss:\s+(\d+)", Path("/proc/self/smaps_rollup").read_text(), re.MULTILINE)
+    found = re.search(r"^Pss:\s+(\d+)", Path("/proc/self/smaps_rollup").read_text(encoding="utf-8"), re.MULTILINE)
     assert found
     return int(found[1]) / 1024
 
@@ -159,7 +159,7 @@ def main() -> None:
     print(f"({held[str(TRAININGS)] / held['1']:.2f}×)")
     name = "-" + options.data.name.lower() if options.data else ""
     path = RESULTS / f"loader{name}-{device_name('cpu').lower().replace(' ', '-')}.json"
-    path.write_text(json.dumps(content, indent=1) + "\n")
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     print(path)
 
 

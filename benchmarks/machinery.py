@@ -102,7 +102,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=7, help="of a trial; 7 are about 30 s")
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
-    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     params["tune"] = {
         "trials": options.trials,
         "epochs": options.epochs,
@@ -113,7 +113,7 @@ def main() -> None:
     }
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "params.yaml").write_text(yaml.safe_dump(params))
+        (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": ""}
         seconds = {}
         for stage in ("fetch", "split", "tune"):
@@ -161,16 +161,18 @@ def main() -> None:
     )
     print("an epoch's " + ", ".join(f"{name} {seconds * 1000:.1f} ms" for name, seconds in reports.items()))
     path = RESULTS / "machinery.json"
-    path.write_text(json.dumps(content, indent=1) + "\n")
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     print(path)
 
 
 def _trials(folder: Path) -> list[dict[str, Any]]:
     """What each trial was, and when it ran: its lock is touched at its start, its weights are written at its end."""
     found = []
-    for key in (trial["key"] for trial in json.loads((folder / "results/tune.json").read_text())["trials"]):
+    for key in (
+        trial["key"] for trial in json.loads((folder / "results/tune.json").read_text(encoding="utf-8"))["trials"]
+    ):
         place = folder / "runs" / key
-        record = json.loads((place / "record.json").read_text())
+        record = json.loads((place / "record.json").read_text(encoding="utf-8"))
         found.append(
             {
                 "model": record["run"]["model"],

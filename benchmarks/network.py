@@ -54,7 +54,7 @@ def device_name(device: str) -> str:
     """What computes, as it calls itself."""
     if device != "cpu":
         return torch.cuda.get_device_name()
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
@@ -294,7 +294,7 @@ def main() -> None:
     RESULTS.mkdir(exist_ok=True)
     name = options.name or f"{device_name(options.device)} {options.threads}".lower().replace(" ", "-")
     path = RESULTS / f"{name}.json"
-    path.write_text(json.dumps(content, indent=1) + "\n")
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     print(path)
 
 

@@ -31,15 +31,15 @@ def sweep(folder: Path, kind: str, seed: int, trials: int) -> list[dict[str, Any
     """Run a sweep in a study of its own; its trials in order."""
     place = folder / f"{kind}-{seed}"
     place.mkdir()
-    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     params["seed"] = seed
     params["tune"] |= {**KINDS[kind], "trials": trials, "concurrent": 1, "points": []}
-    (place / "params.yaml").write_text(yaml.safe_dump(params))
+    (place / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     for stage in ("fetch", "split", "tune"):
         command = [sys.executable, "-m", "pipeline", stage]
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": ""}
         subprocess.run(command, cwd=place, env=environment, check=True, stdout=subprocess.DEVNULL)
-    found: list[dict[str, Any]] = json.loads((place / "results/tune.json").read_text())["trials"]
+    found: list[dict[str, Any]] = json.loads((place / "results/tune.json").read_text(encoding="utf-8"))["trials"]
     return found
 
 
@@ -93,7 +93,7 @@ def main() -> None:
         "median_share": share,
         "seeds": rows,
     }
-    (RESULTS / "search.json").write_text(json.dumps(content, indent=1) + "\n")
+    (RESULTS / "search.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     print(RESULTS / "search.json")
 
 

@@ -120,7 +120,7 @@ def fit_command(
     }
     asked = json.loads(json.dumps(asked))
     plan = out / "training.json"
-    if plan.exists() and (found := json.loads(plan.read_text())) != asked:
+    if plan.exists() and (found := json.loads(plan.read_text(encoding="utf-8"))) != asked:
         differing = [key for key in asked if found.get(key) != asked[key]]
         raise ParameterError(f"{out} holds a training with another {', '.join(differing)}. Choose another --out.")
     if is_first():
@@ -142,7 +142,7 @@ def fit_command(
         return
     learnt = sorted(image_digest(image) for image, _ in used)
     save_weights(out, model, arguments, recipe, seed=seed, val_iou=history[-1]["best_iou"], learnt=learnt)
-    with atomic_path(out / "history.csv") as partial, partial.open("w", newline="") as file:
+    with atomic_path(out / "history.csv") as partial, partial.open("w", newline="", encoding="utf-8") as file:
         columns = list(dict.fromkeys(key for metrics in history for key in metrics))
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
@@ -274,7 +274,7 @@ def predict_command(
             with atomic_path(out / f"{path.stem}{OVERLAY}.png") as partial:
                 overlay(image, scores > threshold).save(partial, format="PNG")
             rows += [{"image": path.name, **found} for found in detections(scores, threshold)]
-    with atomic_path(out / "detections.csv") as partial, partial.open("w", newline="") as file:
+    with atomic_path(out / "detections.csv") as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, ["image", "row", "col", "area", "score"])
         writer.writeheader()
         writer.writerows(rows)

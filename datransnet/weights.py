@@ -31,13 +31,15 @@ def save_weights(folder: Path, model: Network, arguments: dict[str, object], rec
     with atomic_path(folder / WEIGHTS) as partial:
         save_file({name: value.cpu().contiguous() for name, value in model.state_dict().items()}, partial)
     with atomic_path(folder / CARD) as partial:
-        partial.write_text(json.dumps({"schema": 1, "model": arguments, "recipe": asdict(recipe), **card}, indent=1))
+        partial.write_text(
+            json.dumps({"schema": 1, "model": arguments, "recipe": asdict(recipe), **card}, indent=1), encoding="utf-8"
+        )
 
 
 def learnt_images(path: Path) -> frozenset[str]:
     """Digests of the images that weights were trained and selected on, as far as their card says."""
     try:
-        card = json.loads((path if path.is_dir() else path.parent).joinpath(CARD).read_text())
+        card = json.loads((path if path.is_dir() else path.parent).joinpath(CARD).read_text(encoding="utf-8"))
         return frozenset(card.get("learnt", ()))
     except (FileNotFoundError, ValueError):
         return frozenset()
@@ -62,7 +64,7 @@ def load_weights(path: Path, image_size: int = 256) -> tuple[Network, Recipe]:
         return load_official(path, image_size), Recipe(view="resize", size=image_size)
     beside = path.with_name(CARD)
     try:
-        card: dict[str, Any] = json.loads(beside.read_text())
+        card: dict[str, Any] = json.loads(beside.read_text(encoding="utf-8"))
         model, recipe = create_model(**card["model"]), Recipe(**card["recipe"])
         model.load_state_dict(load_file(path))
     except FileNotFoundError:

@@ -155,7 +155,7 @@ def signature(value: object) -> str:
 
 def readme_page() -> str:
     """The README with the main tables of the committed studies."""
-    text = (ROOT / "README.md").read_text()
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
     before, rest = text.split(BEGIN)
     _, after = rest.split(END)
     rows = ["| study | convention | seeds | IoU (%) | nIoU (%) | Pd (%) | Fa (1e-6) |", "|---|---|---|---|---|---|---|"]
@@ -163,7 +163,7 @@ def readme_page() -> str:
         ("default, synthetic", "reports"),
         ("SIRST `idx_427`, width 8, CPU", "studies/sirst/reports"),
     ):
-        for line in (ROOT / folder / "tables/main.md").read_text().splitlines():
+        for line in (ROOT / folder / "tables/main.md").read_text(encoding="utf-8").splitlines():
             if line.startswith("| DATransNet"):
                 _, convention, seeds, iou, niou, _, pd, fa, _ = (cell.strip() for cell in line.strip("| ").split("|"))
                 rows.append(f"| [{title}]({folder}/tables) | {convention} | {seeds} | {iou} | {niou} | {pd} | {fa} |")
@@ -183,10 +183,10 @@ def main() -> None:
     stale = []
     for name, page in PAGES.items():
         text = page()
-        if not (ROOT / name).exists() or (ROOT / name).read_text() != text:
+        if not (ROOT / name).exists() or (ROOT / name).read_text(encoding="utf-8") != text:
             stale.append(name)
             if "--check" not in sys.argv:
-                (ROOT / name).write_text(text)
+                (ROOT / name).write_text(text, encoding="utf-8")
     if "--check" in sys.argv and stale:
         sys.exit(f"stale: {', '.join(stale)}. Run make docs.")
 

@@ -119,7 +119,7 @@ def _describe(study: Study, manifest: Manifest) -> dict[str, Any]:
         "summary": manifest.summary(),
         "excluded": manifest.excluded,
         "treated": manifest.treated,
-        "sanitation": json.loads((study.data / SANITATION).read_text()),
+        "sanitation": json.loads((study.data / SANITATION).read_text(encoding="utf-8")),
     }
 
 
@@ -183,7 +183,7 @@ def _peer(study: Study, name: str, test: Images, curves: Path) -> dict[str, Any]
 
 def _write_targets(entries: Sequence[_Entry], test: Images, path: Path) -> None:
     """What became of each target of the test part, a line for each run of the full network."""
-    with path.open("w", newline="") as file:
+    with path.open("w", encoding="utf-8", newline="") as file:
         table = csv.DictWriter(file, ["key", "id", *(field.name for field in fields(TargetRecord))])
         table.writeheader()
         for entry in entries:

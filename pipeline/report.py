@@ -199,7 +199,7 @@ def _write_plots(
 
 def _page(study: Study, found: _Results, tables: Mapping[str, Table], sentences: list[str]) -> str:
     """The report as one HTML page."""
-    template = files("pipeline.support").joinpath("templates/report.html").read_text()
+    template = files("pipeline.support").joinpath("templates/report.html").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     drawn = {name: study.reports / "figures" / f"{name}.png" for name in FIGURES}
     sections = {

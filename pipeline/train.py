@@ -58,4 +58,4 @@ def _publish(study: Study, job: Job, val_iou: float, learnt: list[str]) -> None:
     with atomic_path(study.models / "best") as partial:
         partial.mkdir()
         shutil.copyfile(job.folder.weights, partial / "weights.safetensors")
-        (partial / "card.json").write_text(json.dumps(card, indent=1) + "\n")
+        (partial / "card.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")

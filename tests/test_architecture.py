@@ -8,7 +8,7 @@ import yaml
 from pipeline.__main__ import STAGES, app
 from pipeline.support.source import ROOT, closure, imports, module_file
 
-DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 FILES = sorted(path for package in ("datransnet", "pipeline") for path in (ROOT / package).rglob("*.py"))
 
 
@@ -19,7 +19,7 @@ def module_of(path):
 def foreign(path):
     """First names of all modules a file imports."""
     names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -112,11 +112,11 @@ def test_dvc_names_every_file_a_stage_imports(stage):
 
 def test_no_room_is_called_utils():
     assert not [path for path in FILES if path.stem in ("utils", "helpers", "misc", "common")]
-    assert not [path for path in FILES if "import *" in path.read_text()]
+    assert not [path for path in FILES if "import *" in path.read_text(encoding="utf-8")]
 
 
 def test_every_module_says_what_it_is():
-    assert not [path for path in FILES if not ast.get_docstring(ast.parse(path.read_text()))]
+    assert not [path for path in FILES if not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))]
 
 
 def test_no_out_is_kept_between_runs():
@@ -128,3 +128,23 @@ def test_imports_resolve():
     for path in FILES:
         for name in imports(path):
             assert module_file(name)
+
+
+def _as_text(call):
+    """Whether a call reads or writes text."""
+    if not isinstance(call.func, ast.Attribute):
+        return isinstance(call.func, ast.Name) and call.func.id == "open"
+    mode = call.args[0].value if call.args and isinstance(call.args[0], ast.Constant) else ""
+    opens = call.func.attr == "open" and isinstance(mode, str) and mode != "" and "b" not in mode
+    runs = call.func.attr in ("run", "Popen", "check_output") and any(k.arg == "text" for k in call.keywords)
+    return call.func.attr in ("read_text", "write_text") or opens or runs
+
+
+def test_text_is_utf_8_in_any_locale():
+    """Without ``encoding`` Python takes the locale's: files, and run keys made of them, would depend on it."""
+    assert _as_text(ast.parse("path.open('w')").body[0].value)
+    assert not _as_text(ast.parse("path.open('rb')").body[0].value)
+    for path in FILES:
+        calls = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+        without = [call.lineno for call in calls if _as_text(call) and "encoding" not in {k.arg for k in call.keywords}]
+        assert not without, f"{path}: lines {without} name no encoding"

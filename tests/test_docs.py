@@ -25,7 +25,7 @@ PAGES = sorted(
 
 def blocks(page: Path, language: str) -> list[str]:
     """Code blocks of a page."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 
 
 def write_files(page: Path, folder: Path) -> None:
@@ -33,7 +33,7 @@ def write_files(page: Path, folder: Path) -> None:
     for block in [*blocks(page, "python"), *blocks(page, "yaml")]:
         if name := re.match(r"# (\S+\.(?:py|yaml))\n", block):
             (folder / name[1]).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name[1]).write_text(block)
+            (folder / name[1]).write_text(block, encoding="utf-8")
 
 
 def run(script: str, folder: Path, source: Path = ROOT) -> str:
@@ -60,7 +60,7 @@ def project(tmp_path) -> Path:
     for name in ("dvc.yaml", "pyproject.toml", "conftest.py"):
         shutil.copy(ROOT / name, tmp_path / name)
     (tmp_path / ".dvc").mkdir()
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(tiny_params()))
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(tiny_params()), encoding="utf-8")
     return tmp_path
 
 
@@ -88,7 +88,7 @@ def test_the_library_as_the_readme_shows_it(tmp_path):
     torch.save({"state_dict": published_weights()}, tmp_path / "checkpoint.pth.tar")
     (script,) = blocks(ROOT / "README.md", "python")
     mask = "import numpy as np\nmask = np.eye(8) > 0\npairs = [(0.9 * mask, mask)]\n"
-    (tmp_path / "script.py").write_text(f"{mask}{script}print(result.iou, logits.shape)\n")
+    (tmp_path / "script.py").write_text(f"{mask}{script}print(result.iou, logits.shape)\n", encoding="utf-8")
     assert run("python script.py", tmp_path) == "1.0 torch.Size([1, 1, 300, 225])\n"
 
 
@@ -128,7 +128,7 @@ def test_generated_pages_are_current():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_links_lead_somewhere(page):
-    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
         if "://" not in target:
             assert (page.parent / target).exists(), target
 
@@ -136,15 +136,17 @@ def test_links_lead_somewhere(page):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_commands_exist(page):
     """Every command and option of the project that a page shows is one; what they do is tested where they live."""
-    known = (ROOT / "docs/reference/commands.md").read_text()
+    known = (ROOT / "docs/reference/commands.md").read_text(encoding="utf-8")
     commands = {
         package: dict(re.findall(r"### (\w+)\n(.*?)(?=\n##|\Z)", part, re.DOTALL))
         for package, part in re.findall(r"## python -m (\w+)\n(.*?)(?=\n## |\Z)", known, re.DOTALL)
     }
-    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    for target in re.findall(r"`make ([a-z][a-z-]*)|^make ([a-z-]+)", page.read_text(), re.MULTILINE):
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    for target in re.findall(r"`make ([a-z][a-z-]*)|^make ([a-z-]+)", page.read_text(encoding="utf-8"), re.MULTILINE):
         assert "".join(target) in targets
-    for package, verb, rest in re.findall(r"python -m (datransnet|pipeline) (\w+)([^\n`#]*)", page.read_text()):
+    for package, verb, rest in re.findall(
+        r"python -m (datransnet|pipeline) (\w+)([^\n`#]*)", page.read_text(encoding="utf-8")
+    ):
         assert verb in commands[package], f"{package} {verb}"
         for option in re.findall(r"\s(--?[a-z][a-z-]*)", rest):
             assert f"{option}`" in commands[package][verb] or f"{option}," in commands[package][verb], (
@@ -162,4 +164,4 @@ def test_a_mirror_is_named_from_where_make_is_called():
 
 
 def test_the_readme_is_short():
-    assert len((ROOT / "README.md").read_text().splitlines()) <= 180
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 180

@@ -110,7 +110,7 @@ def _verify(name: str, archive: Archive, source: Path, found: str) -> None:
     if archive.digest is None and not record.is_file():
         write_text(record, found + "\n")
         return
-    expected = archive.digest or record.read_text().strip()
+    expected = archive.digest or record.read_text(encoding="utf-8").strip()
     if found == expected:
         return
     where = "published" if archive.digest else f"fetched first ({record})"

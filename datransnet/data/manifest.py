@@ -115,7 +115,7 @@ class Manifest:
             DataError: if it is missing, of another schema, or altered.
         """
         try:
-            content = json.loads(path.read_text())
+            content = json.loads(path.read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError) as error:
             raise DataError(f"The manifest {path} is missing or unreadable ({error}). Run the split stage.") from error
         if content.get("schema") != SCHEMA:

@@ -204,7 +204,9 @@ def split(
         _sort_in(partial, items)
         manifest = Manifest(card.name, name, tuple(items), excluded, treated)
         manifest.write(partial / "manifest.json")
-        (partial / SANITATION).write_text(json.dumps({"schema": 1, **seen.summary(items)}, indent=1) + "\n")
+        (partial / SANITATION).write_text(
+            json.dumps({"schema": 1, **seen.summary(items)}, indent=1) + "\n", encoding="utf-8"
+        )
     return manifest
 
 

@@ -148,12 +148,12 @@ def generate(folder: Path, counts: dict[str, int], size: int, seed: int) -> None
     with atomic_path(folder) as partial:
         for name in ("images", "masks", "generated"):
             (partial / name).mkdir(parents=True)
-        with (partial / "targets.csv").open("w", newline="") as file:
+        with (partial / "targets.csv").open("w", newline="", encoding="utf-8") as file:
             table = csv.DictWriter(file, ["id", *(field.name for field in fields(Target))])
             table.writeheader()
             for part, number in counts.items():
                 ids = [f"{part}_{index:05d}" for index in range(number)]
-                (partial / "generated" / f"{part}.txt").write_text("\n".join(ids) + "\n")
+                (partial / "generated" / f"{part}.txt").write_text("\n".join(ids) + "\n", encoding="utf-8")
                 for index, id_ in enumerate(ids):
                     image, mask, targets = scene(derive_seed(seed, part), index, size)
                     write_png(partial / "images" / f"{id_}.png", image)

@@ -73,7 +73,7 @@ class Curves:
         """Write lines ``curve,x,y,threshold``, thinned; Pd-Fa curves are called ``pd_fa_<convention>``."""
         named = {"pixel": self.pixel, "precision_recall": self.precision_recall, "target": self.target}
         named |= {f"pd_fa_{name}": curve for name, curve in self.pd_fa.items()}
-        with path.open("w") as file:
+        with path.open("w", encoding="utf-8") as file:
             file.write("curve,x,y,threshold\n")
             for name, curve in named.items():
                 for x, y, threshold in thinned(curve):

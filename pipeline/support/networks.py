@@ -86,5 +86,5 @@ def latency(run: Run, runs: Path, resources: Resources) -> dict[str, Any]:
         except torch.OutOfMemoryError:
             return {"latency": math.inf, **about}
         write_text(kept, json.dumps(measured | about))
-    content: dict[str, Any] = json.loads(kept.read_text())
+    content: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
     return content

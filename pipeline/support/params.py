@@ -314,7 +314,7 @@ def read_yaml(path: Path) -> Any:
         ParameterError: if it is no YAML.
     """
     try:
-        return YAML(typ="safe", pure=True).load(path.read_text())
+        return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except YAMLError as error:
         told = getattr(error, "problem", None) or str(error).split("\n")[0]
         mark = getattr(error, "problem_mark", None)

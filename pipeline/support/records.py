@@ -114,7 +114,7 @@ def git_revision() -> str:
     if REVISION in os.environ:
         return os.environ[REVISION]
     command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    found = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
     return found.stdout.strip() or "unknown"
 
 
@@ -180,7 +180,7 @@ class RunFolder:
         """The record, or None where the run never began."""
         if not self.record_file.exists():
             return None
-        content = json.loads(self.record_file.read_text())
+        content = json.loads(self.record_file.read_text(encoding="utf-8"))
         if content.pop("schema") != SCHEMA:
             return None  # an older schema: the run is planned anew
         run = content.pop("run")

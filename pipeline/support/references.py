@@ -17,7 +17,9 @@ CAUTION = (
 
 def published() -> list[dict[str, Any]]:
     """The entries of ``references.yaml``; IoU, nIoU, F1 and Pd in %, Fa in 1e-6 of pixels, None where not published."""
-    content: list[dict[str, Any]] = yaml.safe_load(files("pipeline.support").joinpath("references.yaml").read_text())
+    content: list[dict[str, Any]] = yaml.safe_load(
+        files("pipeline.support").joinpath("references.yaml").read_text(encoding="utf-8")
+    )
     return content
 
 

@@ -52,7 +52,7 @@ def register(client: Any, uri: str, run: str, name: str, folder: Path) -> None:
     from mlflow.models import ModelSignature
     from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
 
-    card = json.loads((folder / "card.json").read_text())
+    card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
     known = client.search_model_versions(f"name = '{name}'")
     if any(found.tags.get("run_key") == card["key"] and JUDGED in found.tags for found in known):
         return

@@ -26,7 +26,7 @@ def module_file(module: str) -> Path | None:
 def imports(path: Path) -> set[str]:
     """Names of our modules that a file imports, also inside functions."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -62,6 +62,6 @@ def source_digest(*modules: str) -> str:
     """A digest of what the closure of some modules does: neither comments, docstrings nor layout change it."""
     digest = hashlib.sha256()
     for path in sorted(closure(*modules)):
-        tree = _without_docstrings(ast.parse(path.read_text()))
+        tree = _without_docstrings(ast.parse(path.read_text(encoding="utf-8")))
         digest.update(f"{path.relative_to(ROOT).as_posix()}\n{ast.dump(tree)}\n".encode())
     return digest.hexdigest()[:16]

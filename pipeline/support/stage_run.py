@@ -162,7 +162,7 @@ def sync(tracker: Tracker) -> int:
     waiting = sorted(tracker.unsent.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
     faults = list[Exception]()
     for path in waiting:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
         own = replace(
             tracker, experiment=content.pop("experiment"), data=content.pop("data")
         )  # perhaps another study's

@@ -31,7 +31,7 @@ def read_result(path: Path, stage: str) -> dict[str, Any]:
         DataError: if it is missing or of another schema.
     """
     try:
-        content: dict[str, Any] = json.loads(path.read_text())
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError) as error:
         raise DataError(f"{path} is missing or unreadable. Run the {stage} stage first.") from error
     if content.get("schema") != SCHEMA:

@@ -54,12 +54,12 @@ class Table:
         """Write ``<name>.csv`` (numbers), ``.md`` and ``.tex`` (cells)."""
         folder.mkdir(parents=True, exist_ok=True)
         pd.DataFrame(self.values).to_csv(folder / f"{self.name}.csv", index=False, float_format="%.6g")
-        (folder / f"{self.name}.md").write_text(self.markdown)
+        (folder / f"{self.name}.md").write_text(self.markdown, encoding="utf-8")
         style = self.frame.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis="columns")
         tex = style.to_latex(hrules=True, caption=_escape(f"{self.title}. {self.note}"), label=f"tab:{self.name}")
         for character, command in LATEX.items():
             tex = tex.replace(character, command)
-        (folder / f"{self.name}.tex").write_text(tex)
+        (folder / f"{self.name}.tex").write_text(tex, encoding="utf-8")
 
 
 LATEX = {

@@ -45,7 +45,7 @@ def reason_to_skip() -> str:
 
 def command_of(name: str) -> str:
     """A block of the page's commands."""
-    page = (ROOT / "cluster/README.md").read_text()
+    page = (ROOT / "cluster/README.md").read_text(encoding="utf-8")
     return re.search(rf"^```bash {name}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)[1]
 
 
@@ -90,7 +90,9 @@ class Machines:
         subprocess.run(["ip", "link", "del", f"{self.mark}br"], capture_output=True, check=False)
         for log in self.logs:
             log.close()
-            print(f"--- {log.name}\n{Path(log.name).read_text()[-3000:]}")  # pytest shows it where a test fails
+            print(
+                f"--- {log.name}\n{Path(log.name).read_text(encoding='utf-8')[-3000:]}"
+            )  # pytest shows it where a test fails
 
     def pids(self, name: str) -> list[int]:
         done = subprocess.run(["ip", "netns", "pids", name], capture_output=True, text=True, check=False)
@@ -98,7 +100,7 @@ class Machines:
 
     def start(self, index: int, script: str, user: str | None = None, **environment: str) -> subprocess.Popen:
         """Run a script on a host; what it prints goes into a file."""
-        log = (self.folder / f"{index}-{len(self.logs)}.log").open("w")
+        log = (self.folder / f"{index}-{len(self.logs)}.log").open("w", encoding="utf-8")
         self.logs.append(log)
         as_user = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"] if user else []
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
@@ -114,7 +116,7 @@ class Machines:
 
     def succeed(self, index: int, script: str, **environment: str) -> None:
         process = self.start(index, script, **environment)
-        assert process.wait(120) == 0, Path(self.logs[-1].name).read_text()
+        assert process.wait(120) == 0, Path(self.logs[-1].name).read_text(encoding="utf-8")
 
 
 def run(*command: str) -> None:
@@ -163,7 +165,10 @@ def start_tracking(machines: Machines) -> subprocess.Popen:
 
 
 def records(study: StudyFolder) -> dict[str, dict]:
-    return {path.parent.name: json.loads(path.read_text()) for path in study.folder.glob("runs/*/record.json")}
+    return {
+        path.parent.name: json.loads(path.read_text(encoding="utf-8"))
+        for path in study.folder.glob("runs/*/record.json")
+    }
 
 
 def ended(study: StudyFolder) -> int:
@@ -189,20 +194,20 @@ def test_a_sweep_survives_what_happens_to_its_machines(machines):
 
     def reached(number: int) -> None:
         wait_for(lambda: ended(study) >= number or driver.poll() is not None, f"{number} trials never ended", 400)
-        assert driver.poll() is None, output.read_text()
+        assert driver.poll() is None, output.read_text(encoding="utf-8")
 
     reached(5)
     run("ip", "link", "set", f"{machines.mark}v1", "down")  # a machine is cut off
     reached(9)
     for pid in machines.pids(machines.names[2]):
-        if "raylet" in Path(f"/proc/{pid}/cmdline").read_text().split("\0")[0]:
+        if "raylet" in Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8").split("\0")[0]:
             os.kill(pid, signal.SIGKILL)  # another one dies
     os.killpg(server.pid, signal.SIGKILL)  # and so does the tracking server
     reached(12)
     start_tracking(machines)
-    assert driver.wait(600) == 0, output.read_text()
+    assert driver.wait(600) == 0, output.read_text(encoding="utf-8")
 
-    result = json.loads((study.folder / "results/tune.json").read_text())
+    result = json.loads((study.folder / "results/tune.json").read_text(encoding="utf-8"))
     assert len(result["trials"]) == TRIALS
     assert {trial["status"] for trial in result["trials"]} <= {"done", "pruned"}
     keys = {trial["key"] for trial in result["trials"]}

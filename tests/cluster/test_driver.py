@@ -28,13 +28,15 @@ def finished(study):
     """Bytes and time of the records of runs that ended."""
     found = {}
     for path in study.folder.glob("runs/*/record.json"):
-        if json.loads(path.read_text())["status"] in ("done", "pruned"):
+        if json.loads(path.read_text(encoding="utf-8"))["status"] in ("done", "pruned"):
             found[path.parent.name] = path.read_bytes(), path.stat().st_mtime_ns
     return found
 
 
 def epochs(study):
-    return sum(len(json.loads(path.read_text())["history"]) for path in study.folder.glob("runs/*/record.json"))
+    return sum(
+        len(json.loads(path.read_text(encoding="utf-8"))["history"]) for path in study.folder.glob("runs/*/record.json")
+    )
 
 
 @pytest.mark.skipif(not KILLS, reason="half an hour: set DATRANSNET_KILLS=20")
@@ -44,7 +46,7 @@ def test_a_driver_may_be_killed_at_any_moment(tmp_path, scheduler, concurrent):
     whole = StudyFolder(tmp_path / "whole")
     shutil.copytree(study.folder, whole.folder, dirs_exist_ok=True)
     whole.succeed("tune")
-    expected = json.loads((whole.folder / "results/tune.json").read_text())
+    expected = json.loads((whole.folder / "results/tune.json").read_text(encoding="utf-8"))
     moments = random.Random(scheduler)
     known = {}
     for _ in range(KILLS):
@@ -62,7 +64,7 @@ def test_a_driver_may_be_killed_at_any_moment(tmp_path, scheduler, concurrent):
         known = now
     study.succeed("tune")
     assert not study.wait_until_alone(), "processes are left behind"
-    found = json.loads((study.folder / "results/tune.json").read_text())
+    found = json.loads((study.folder / "results/tune.json").read_text(encoding="utf-8"))
     now = finished(study)
     assert {key: now[key] for key in known} == known
     assert len(found["trials"]) == len(expected["trials"]) == 12

@@ -41,10 +41,10 @@ def fit(data, out, *more) -> Result:
 
 
 def test_fit_says_each_epoch_and_leaves_weights(trained):
-    card = json.loads((trained / "card.json").read_text())
+    card = json.loads((trained / "card.json").read_text(encoding="utf-8"))
     assert card["model"]["width"] == 4
     assert card["recipe"]["epochs"] == 2
-    history = list(csv.DictReader((trained / "history.csv").open()))
+    history = list(csv.DictReader((trained / "history.csv").open(encoding="utf-8")))
     assert [float(row["epoch"]) for row in history] == [1, 2]
     model, recipe = load_weights(trained)
     assert recipe.size == 32
@@ -77,7 +77,9 @@ def test_two_processes_train_as_one(scenes, tmp_path):
         done = subprocess.run(command, capture_output=True, text=True, env=environment)
         assert done.returncode == 0, done.stderr
         assert done.stdout.count("epoch 2/2") == 1
-    one, two = (list(csv.DictReader((tmp_path / name / "history.csv").open())) for name in ("one", "two"))
+    one, two = (
+        list(csv.DictReader((tmp_path / name / "history.csv").open(encoding="utf-8"))) for name in ("one", "two")
+    )
     for a, b in zip(one, two, strict=True):
         assert float(a["loss"]) == pytest.approx(float(b["loss"]), rel=1e-5)
     image = torch.rand(1, 1, 40, 40)
@@ -136,7 +138,7 @@ def test_predict_writes_scores_overlays_and_detections(scenes, trained, tmp_path
     images = sorted((scenes / "test" / "images").iterdir())[:2]
     done = run("predict", *images, "--weights", trained, "--out", tmp_path, "--threshold", 0.3)
     assert done.exit_code == 0, done.stderr
-    rows = list(csv.DictReader((tmp_path / "detections.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "detections.csv").open(encoding="utf-8")))
     for path in images:
         scores = np.asarray(Image.open(tmp_path / f"{path.stem}_scores.png")) / 65535
         assert scores.shape == np.asarray(Image.open(path)).shape
@@ -199,7 +201,7 @@ def test_anyones_score_maps_are_scored_as_the_network_itself(scenes, trained, pu
     for convention in CONVENTIONS:
         for name in ("iou", "pd", "fa", "n_targets"):
             assert theirs["conventions"][convention][name] == ours["conventions"][convention][name]
-    drawn = {row["curve"] for row in csv.DictReader(curves.open())}
+    drawn = {row["curve"] for row in csv.DictReader(curves.open(encoding="utf-8"))}
     assert drawn == {"pixel", "precision_recall", "target", *(f"pd_fa_{name}" for name in CONVENTIONS)}
     assert theirs["missing"] == []
 
@@ -271,7 +273,7 @@ def test_a_folder_with_a_test_part_is_not_trained_on_it(scenes, tmp_path):
         shutil.copytree(scenes / part, tmp_path / "data" / part)
     done = fit(tmp_path / "data", tmp_path / "out", "--share", 0.25)
     assert done.exit_code == 0, done.stderr
-    assert len(json.loads((tmp_path / "out/card.json").read_text())["learnt"]) == 13
+    assert len(json.loads((tmp_path / "out/card.json").read_text(encoding="utf-8"))["learnt"]) == 13
     scored = json.loads(run("evaluate", tmp_path / "data", "--weights", tmp_path / "out").stdout)
     assert (scored["seen_in_training"], scored["conventions"]["basicirstd"]["n_images"]) == (0, 4)
     refused = run("evaluate", tmp_path / "data", "--weights", tmp_path / "out", "--part", "val")
@@ -308,7 +310,7 @@ def test_metrics_without_a_target_are_null(published, scenes, tmp_path):
 
 def test_predict_does_what_it_can_and_names_the_rest(scenes, trained, tmp_path):
     good = sorted((scenes / "test/images").iterdir())[0]
-    (tmp_path / "notes.png").write_text("no image")
+    (tmp_path / "notes.png").write_text("no image", encoding="utf-8")
     Image.fromarray(np.full((40, 40), 0.5, dtype=np.float32)).save(tmp_path / "float.tif")
     done = run(
         "predict", tmp_path / "notes.png", tmp_path / "float.tif", tmp_path, good, "--weights", trained,
@@ -339,7 +341,7 @@ def test_a_device_that_is_not_there_is_told(scenes, trained, tmp_path, device):
 
 
 def test_a_place_that_cannot_be_written_is_told(scenes, trained, tmp_path):
-    (tmp_path / "out").write_text("")
+    (tmp_path / "out").write_text("", encoding="utf-8")
     refused = run("predict", scenes / "test/images/none.png", "--weights", trained, "--out", tmp_path / "out")
     assert refused.exit_code == 1
     assert "Choose another place" in refused.stderr

@@ -151,7 +151,7 @@ def test_a_lonely_image_or_mask_is_named(toy, tmp_path, gone, words):
 
 def test_an_id_in_two_parts_is_a_leak(toy, tmp_path):
     fetch(toy, tmp_path / "raw")
-    (tmp_path / "raw/lists/test.txt").write_text("t4\nt0\n")
+    (tmp_path / "raw/lists/test.txt").write_text("t4\nt0\n", encoding="utf-8")
     with pytest.raises(DataError, match="t0 is in train and in test"):
         split_toy(toy, tmp_path / "raw", tmp_path / "data")
 
@@ -176,8 +176,8 @@ def test_an_altered_image_is_refused(scenes, tmp_path):
 
 
 def test_an_altered_manifest_is_refused(scenes, tmp_path):
-    text = (scenes / "manifest.json").read_text()
-    (tmp_path / "manifest.json").write_text(text.replace('"part": "val"', '"part": "train"', 1))
+    text = (scenes / "manifest.json").read_text(encoding="utf-8")
+    (tmp_path / "manifest.json").write_text(text.replace('"part": "val"', '"part": "train"', 1), encoding="utf-8")
     with pytest.raises(DataError, match="altered"):
         Manifest.read(tmp_path / "manifest.json")
 
@@ -295,7 +295,7 @@ def server(tmp_path):
             asked.append(self.path)
 
     (tmp_path / "site").mkdir()
-    (tmp_path / "site/list.txt").write_text("a\nb\n")
+    (tmp_path / "site/list.txt").write_text("a\nb\n", encoding="utf-8")
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as site:
         threading.Thread(target=site.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{site.server_port}", asked
@@ -307,7 +307,7 @@ def test_a_file_is_downloaded_once(server, tmp_path, monkeypatch):
     monkeypatch.delenv("DATRANSNET_MIRROR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     for _ in range(2):
-        assert obtain(f"{address}/list.txt").read_text() == "a\nb\n"
+        assert obtain(f"{address}/list.txt").read_text(encoding="utf-8") == "a\nb\n"
     assert asked == ["/list.txt"]
 
 

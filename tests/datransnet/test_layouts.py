@@ -50,7 +50,7 @@ def as_isnet(pairs, lists, folder):
         place(image, folder / "IRSTD1k_Img" / f"{id_}.png")
         place(mask, folder / "IRSTD1k_Label" / f"{id_}.png")
     for part, ids in lists.items():
-        (folder / f"{part}.txt").write_text("".join(f"{id_}.png\n" for id_ in ids))
+        (folder / f"{part}.txt").write_text("".join(f"{id_}.png\n" for id_ in ids), encoding="utf-8")
     return None  # the lists' folder names the split
 
 
@@ -60,7 +60,7 @@ def as_sirst_v2(pairs, lists, folder):
         place(mask, folder / "annotations/masks" / f"{id_}_pixels0.png")
     (folder / "splits").mkdir()
     for part, ids in lists.items():
-        (folder / f"splits/{part}_full.txt").write_text("\n".join(ids))
+        (folder / f"splits/{part}_full.txt").write_text("\n".join(ids), encoding="utf-8")
     return "full"
 
 
@@ -70,7 +70,7 @@ def as_plain(pairs, lists, folder):
         place(mask, folder / "masks" / f"{id_}_mask.png")
     (folder / "half").mkdir()
     for part, ids in lists.items():
-        (folder / f"half/{part}.txt").write_text("\n".join(ids))
+        (folder / f"half/{part}.txt").write_text("\n".join(ids), encoding="utf-8")
     return "half"
 
 
@@ -138,7 +138,7 @@ def test_the_near_duplicates_of_the_real_sirst_are_found(mirror, tmp_path, monke
     monkeypatch.setenv("DATRANSNET_MIRROR", str(mirror))
     fetch(SIRST, tmp_path / "raw")
     manifest = split(SIRST, tmp_path / "raw", tmp_path / "data", "50_50", seed=0)
-    found = json.loads((tmp_path / "data/sanitation.json").read_text())
+    found = json.loads((tmp_path / "data/sanitation.json").read_text(encoding="utf-8"))
     assert found["modes"] == {"RGB": 378, "L": 28, "RGBA": 15, "P": 5}  # and Misc_111, left out
     assert list(found["mismatched"]) == ["Misc_111"]
     assert found["duplicates"] == []
@@ -262,8 +262,8 @@ def test_near_duplicates_are_shifted_and_noisy_copies_not_other_scenes(monkeypat
 
 def test_an_older_manifest_asks_for_the_split_stage(scenes, tmp_path):
     path = tmp_path / "manifest.json"
-    content = json.loads((scenes / "manifest.json").read_text()) | {"schema": 1}
-    path.write_text(json.dumps(content))
+    content = json.loads((scenes / "manifest.json").read_text(encoding="utf-8")) | {"schema": 1}
+    path.write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(DataError, match=r"schema 1.*Run the split stage"):
         Manifest.read(path)
 

@@ -63,7 +63,7 @@ def test_damaged_pixels_are_decoded_again(data, damage):
 
 
 def test_where_nothing_can_be_written_pixels_stay_in_memory(tmp_path):
-    (tmp_path / "file").write_text("in the way of a folder")
+    (tmp_path / "file").write_text("in the way of a folder", encoding="utf-8")
     array = np.arange(6, dtype=np.uint8)
     assert np.array_equal(mapped(tmp_path / "file" / "pixels.npy", lambda: array), array)
 

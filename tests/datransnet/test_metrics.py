@@ -16,7 +16,7 @@ from datransnet.metrics.components import components, match
 
 @pytest.fixture(scope="module")
 def golden(golden_metrics):
-    expected = json.loads((golden_metrics / "metrics.json").read_text())
+    expected = json.loads((golden_metrics / "metrics.json").read_text(encoding="utf-8"))
     stored = np.load(golden_metrics / "metrics.npz")
     pairs = [
         ((stored[f"pred/{id_}"] / np.float32(255)).astype(np.float32), stored[f"mask/{id_}"])

@@ -19,7 +19,7 @@ SEED = 20240919
 
 def published_weights() -> dict[str, torch.Tensor]:
     """Weights in the shape of a published checkpoint, made from the key's number alone."""
-    with (GOLDEN / "upstream_state_dict.csv").open() as file:
+    with (GOLDEN / "upstream_state_dict.csv").open(encoding="utf-8") as file:
         rows = {row["key"]: tuple(int(n) for n in row["shape"].split("x") if n) for row in csv.DictReader(file)}
     weights = {}
     for number, (key, shape) in enumerate(sorted(rows.items())):
@@ -67,7 +67,7 @@ def test_logits_match_the_released_network(name, image_size, shape, stride):
 
 
 def test_training_matches_the_released_network():
-    golden = json.loads((GOLDEN / "datransnet_grads.json").read_text())
+    golden = json.loads((GOLDEN / "datransnet_grads.json").read_text(encoding="utf-8"))
     model = load_double(256).train()
     shape = (2, 1, 256, 256)
     logits = model(image(shape))

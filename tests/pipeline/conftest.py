@@ -67,7 +67,7 @@ class StudyFolder:
             self.write(params)
 
     def write(self, params: dict[str, Any]) -> None:
-        (self.folder / "params.yaml").write_text(yaml.safe_dump(params))
+        (self.folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
 
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         """Start a command in a process group of its own, as a terminal does."""

@@ -32,7 +32,7 @@ def project(tmp_path_factory) -> Path:
     params["recipe"]["epochs"] = params["tune"]["epochs"] = 2
     params["tune"] |= {"trials": 2, "grace": 1}
     params["evaluate"]["max_fa"] = 2e-5
-    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
     subprocess.run(["dvc", "init", "-q"], cwd=folder, check=True, env=environment(folder))
     shutil.copy(ROOT / ".dvcignore", folder)  # else byte code beside the source would be a change of it
@@ -56,15 +56,15 @@ def repro(project: Path, where: str = ".") -> list[str]:
 def test_repro_runs_all_then_nothing_then_what_changed(project):
     assert repro(project) == list(STAGES)
     assert repro(project) == []
-    params = yaml.safe_load((project / "params.yaml").read_text())
+    params = yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8"))
     params["ablate"]["variants"]["one_dilation"] = {"dilations": [3]}
-    (project / "params.yaml").write_text(yaml.safe_dump(params))
+    (project / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     before = {path: path.stat().st_mtime_ns for path in project.glob("runs/*/weights.safetensors")}
     assert repro(project) == ["ablate", "evaluate", "report"]
     after = {path: path.stat().st_mtime_ns for path in project.glob("runs/*/weights.safetensors")}
     assert {path: after[path] for path in before} == before
     assert len(after) == len(before) + 1
-    assert "one_dilation" in (project / "reports/tables/ablation.csv").read_text()
+    assert "one_dilation" in (project / "reports/tables/ablation.csv").read_text(encoding="utf-8")
     command = ["dvc", "metrics", "show", "--json"]
     assert b"basicirstd" in subprocess.check_output(command, cwd=project, env=environment(project))
 
@@ -73,7 +73,9 @@ def test_a_profile_overwrites_nothing_and_shares_finished_runs(project):
     if not (project / "dvc.lock").exists():
         repro(project)
     lock, metrics = (project / "dvc.lock").read_bytes(), (project / "reports/metrics.json").read_bytes()
-    (project / "profiles/other.yaml").write_text("study: other\nevaluate: {conventions: [sctransnet]}\n")
+    (project / "profiles/other.yaml").write_text(
+        "study: other\nevaluate: {conventions: [sctransnet]}\n", encoding="utf-8"
+    )
     command = [sys.executable, "-m", "pipeline", "profile", "other"]
     subprocess.run(command, cwd=project, env=environment(project), check=True)
     runs = sorted(project.glob("runs/*/weights.safetensors"))
@@ -81,7 +83,7 @@ def test_a_profile_overwrites_nothing_and_shares_finished_runs(project):
     assert sorted(project.glob("runs/*/weights.safetensors")) == runs
     assert (project / "dvc.lock").read_bytes() == lock
     assert (project / "reports/metrics.json").read_bytes() == metrics
-    assert "sctransnet" in (project / "studies/other/reports/tables/main.csv").read_text()
+    assert "sctransnet" in (project / "studies/other/reports/tables/main.csv").read_text(encoding="utf-8")
     assert repro(project) == []
     assert repro(project, "studies/other") == []
 
@@ -122,12 +124,12 @@ def test_a_second_clone_pulls_and_renders_the_same_report_without_training(commi
 def test_an_experiment_changes_a_parameter_and_its_numbers_stand_side_by_side(committed):
     shown = json.loads(call(committed, "dvc", "metrics", "show", "--json"))
     before = shown[""]["data"]["reports/metrics.json"]["data"]
-    assert before == json.loads((committed / "reports/metrics.json").read_text())
+    assert before == json.loads((committed / "reports/metrics.json").read_text(encoding="utf-8"))
     plots = json.loads(call(committed, "dvc", "plots", "show", "--json"))
     assert {"ROC", "Pd-Fa", "training"} <= {name.split("::")[-1] for name in plots.get("data", plots)}
     for block in blocks(ROOT / "docs/how-to/experiments.md", "bash")[:2]:  # the third is what `committed` does
         call(committed, "bash", "-ec", block)
-    columns, *rows = list(csv.reader((committed / "experiments.csv").open()))
+    columns, *rows = list(csv.reader((committed / "experiments.csv").open(encoding="utf-8")))
     tried = next(dict(zip(columns, row, strict=True)) for row in rows if "looser" in row)
     (changed,) = {tried[name] for name in columns if re.fullmatch(r"(params\.yaml:)?evaluate\.max_fa", name)}
     assert changed == "5e-05"
@@ -135,26 +137,26 @@ def test_an_experiment_changes_a_parameter_and_its_numbers_stand_side_by_side(co
 
 
 def test_a_failing_stage_is_not_cached(project):
-    params = yaml.safe_load((project / "params.yaml").read_text())
-    good = (project / "params.yaml").read_text()
+    params = yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8"))
+    good = (project / "params.yaml").read_text(encoding="utf-8")
     params["ablate"]["variants"]["wrong"] = {"gradient": "sobel"}
-    (project / "params.yaml").write_text(yaml.safe_dump(params))
+    (project / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     failed = subprocess.run(
         ["dvc", "repro"], cwd=project, env=environment(project), capture_output=True, text=True, check=False
     )
     assert failed.returncode != 0
     assert "ablate.variants.wrong" in failed.stdout + failed.stderr
-    (project / "params.yaml").write_text(good)
+    (project / "params.yaml").write_text(good, encoding="utf-8")
     repro(project)
     assert repro(project) == []
 
 
 def test_nothing_outlives_a_killed_dvc(project):
-    params = yaml.safe_load((project / "params.yaml").read_text())
+    params = yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8"))
     params["recipe"]["epochs"] = 200
     folder = project.parent / "killed"
     shutil.copytree(project, folder)
-    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     study = StudyFolder(folder)
     before = set(folder.glob("runs/*"))
     marked = {**environment(folder), "TEST_MARK": study.mark}

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.study
 
 
 def evaluation(study):
-    return json.loads((study.folder / "results/evaluation/evaluation.json").read_text())
+    return json.loads((study.folder / "results/evaluation/evaluation.json").read_text(encoding="utf-8"))
 
 
 def stored(study, key, part, ids):
@@ -50,7 +50,7 @@ def test_the_operating_point_is_chosen_on_the_validation_part(reference, tmp_pat
 def test_best_on_test_is_measured_for_the_winner_and_nowhere_else(reference):
     study = reference["whole"]
     for run in evaluation(study)["runs"]:
-        record = json.loads((study.folder / f"runs/{run['key']}/record.json").read_text())
+        record = json.loads((study.folder / f"runs/{run['key']}/record.json").read_text(encoding="utf-8"))
         watched = [epoch["watched_iou"] for epoch in record["history"] if "watched_iou" in epoch]
         if run["stage"] == "ablate":
             assert run["best_on_test"] is None
@@ -59,9 +59,9 @@ def test_best_on_test_is_measured_for_the_winner_and_nowhere_else(reference):
         assert run["best_on_test"]["iou"] == max(watched)
         chosen = record["history"][run["best_epoch"] - 1]["watched_iou"]  # logits are stored with 11 bits
         assert chosen == pytest.approx(run["scores"]["basicirstd"]["iou"], abs=1e-3)
-    trials = json.loads((study.folder / "results/tune.json").read_text())["trials"]
+    trials = json.loads((study.folder / "results/tune.json").read_text(encoding="utf-8"))["trials"]
     for trial in trials:
-        text = (study.folder / f"runs/{trial['key']}/record.json").read_text()
+        text = (study.folder / f"runs/{trial['key']}/record.json").read_text(encoding="utf-8")
         assert "watched_iou" not in text
 
 
@@ -89,7 +89,7 @@ def test_a_peer_is_scored_as_its_network_is(peer):
     (theirs,) = content["peers"]
     assert theirs["scores"] == content["runs"][0]["scores"]
     assert theirs["areas"] == content["runs"][0]["areas"]
-    assert "Theirs" in (study.folder / "reports/tables/main.md").read_text()
+    assert "Theirs" in (study.folder / "reports/tables/main.md").read_text(encoding="utf-8")
 
 
 def test_a_peer_that_does_not_fit_leaves_the_earlier_evaluation(peer):
@@ -132,7 +132,9 @@ def test_runs_that_cannot_be_compared_are_told(reference, tmp_path):
         assert refused.returncode == 2
         assert words in refused.stderr
     record = study.folder / f"runs/{key}/record.json"
-    record.write_text(json.dumps(json.loads(record.read_text()) | {"status": "failed"}))
+    record.write_text(
+        json.dumps(json.loads(record.read_text(encoding="utf-8")) | {"status": "failed"}), encoding="utf-8"
+    )
     refused = study.run("compare", key, key)
     assert refused.returncode == 2
     assert "is failed" in refused.stderr

@@ -40,7 +40,9 @@ def test_what_shares_a_gpu_fits_on_it(gibibytes):
 def test_an_open_share_is_the_cpu_where_there_is_no_gpu(tmp_path):
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(tiny_params() | {"resources": {"gpus": None}}))
+    (tmp_path / "params.yaml").write_text(
+        yaml.safe_dump(tiny_params() | {"resources": {"gpus": None}}), encoding="utf-8"
+    )
     study = with_share(Study(tmp_path))
     assert (study.params.resources.gpus, study.params.resources.device) == (0.0, "cpu")
 

@@ -65,7 +65,7 @@ def test_a_table_sorts_by_number_and_says_so(reference, tmp_path):
     assert column(page.as_uri()) != down
     assert column(f"{page.as_uri()}#sort=search,0") == down
     click = "<script>onload = () => document.querySelector('#search button').click()</script></body>"
-    (tmp_path / "page.html").write_text(page.read_text().replace("</body>", click))
+    (tmp_path / "page.html").write_text(page.read_text(encoding="utf-8").replace("</body>", click), encoding="utf-8")
     assert column((tmp_path / "page.html").as_uri()) == down
     assert told == [False, True, True]
 
@@ -74,15 +74,15 @@ def test_a_table_sorts_by_number_and_says_so(reference, tmp_path):
 @pytest.mark.parametrize("width", [360, 1280])
 def test_the_page_fits_every_width(reference, tmp_path, width):
     """Inside a frame, since a window of Chromium is at least 500 pixels wide."""
-    page = (reference["whole"].folder / "reports/report.html").read_text()
+    page = (reference["whole"].folder / "reports/report.html").read_text(encoding="utf-8")
     tell = (
         "<script>onload = () => { const page = document.documentElement; "
         "parent.postMessage([innerWidth, page.scrollWidth - page.clientWidth].join(), '*'); }</script></body>"
     )
-    (tmp_path / "page.html").write_text(page.replace("</body>", tell))
+    (tmp_path / "page.html").write_text(page.replace("</body>", tell), encoding="utf-8")
     frame = f"<body style='margin:0'><iframe src=page.html width={width} height=4000 style='border:0'></iframe><p></p>"
     hear = "<script>onmessage = event => document.querySelector('p').textContent = event.data</script>"
-    (tmp_path / "frame.html").write_text(frame + hear)
+    (tmp_path / "frame.html").write_text(frame + hear, encoding="utf-8")
     address, wait = (tmp_path / "frame.html").as_uri(), "--virtual-time-budget=5000"
     shown = browse(address, "--dump-dom", wait)
     assert re.search(r"<p>(.*?)</p>", shown.stdout)[1] == f"{width},0", shown.stdout[-300:]
@@ -111,7 +111,7 @@ def test_the_curves_can_be_read_off(reference):
 @pytest.fixture
 def tracking(reference):
     """The tracking server on the whole study, as `make ui` starts it."""
-    command = re.search(r"^ui:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)[1]
+    command = re.search(r"^ui:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)[1]
     port = free_port()
     command = command.replace("\\\n", " ").replace("$(PORT)", str(port))
     command = command.replace("$(CURDIR)", str(reference["whole"].folder))

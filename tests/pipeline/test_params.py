@@ -29,8 +29,8 @@ def test_the_default_is_valid():
 
 @pytest.mark.parametrize("name", PROFILES)
 def test_profiles_are_valid_and_hold_only_differences(name):
-    base = yaml.safe_load((ROOT / "params.yaml").read_text())
-    changes = yaml.safe_load((ROOT / "profiles" / f"{name}.yaml").read_text())
+    base = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    changes = yaml.safe_load((ROOT / "profiles" / f"{name}.yaml").read_text(encoding="utf-8"))
     check_models(parse_params(merged(base, changes), name))
     same = [key for key, value in changes.items() if base.get(key) == value]
     assert not same
@@ -81,7 +81,7 @@ def test_a_searched_value_that_no_recipe_takes_is_told():
 
 @pytest.mark.parametrize("text", ["a: [", "- 1\n- 2\n", "", "seed: 1\nseed: 2\n"])
 def test_what_is_no_mapping_is_told(tmp_path, text):
-    (tmp_path / "params.yaml").write_text(text)
+    (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(ParameterError):
         read_params(tmp_path / "params.yaml")
 
@@ -96,7 +96,7 @@ def test_a_profile_becomes_a_study_of_its_own(tmp_path):
         (tmp_path / name).symlink_to(ROOT / name)
     folder = write_study(Study(tmp_path), "sirst")
     assert Study(folder).params.data.dataset == "SIRST"
-    stages = yaml.safe_load((folder / "dvc.yaml").read_text())["stages"]
+    stages = yaml.safe_load((folder / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     assert "../../datransnet/engine" in stages["train"]["deps"]
     assert "results/tune.json" in stages["train"]["deps"]
 

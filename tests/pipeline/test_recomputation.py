@@ -96,9 +96,13 @@ def interval(seeds, metric):
 def recomputed(folder):
     """Metric and interval of the winner, by convention."""
     data = next(path for path in (folder / "data").iterdir() if (path / "manifest.json").is_file())
-    ids = [item["id"] for item in json.loads((data / "manifest.json").read_text())["items"] if item["part"] == "test"]
+    ids = [
+        item["id"]
+        for item in json.loads((data / "manifest.json").read_text(encoding="utf-8"))["items"]
+        if item["part"] == "test"
+    ]
     masks = [np.array(Image.open(data / f"test/masks/{id_}.png")) > 127 for id_ in ids]
-    runs = [run["key"] for run in json.loads((folder / "results/train.json").read_text())["runs"]]
+    runs = [run["key"] for run in json.loads((folder / "results/train.json").read_text(encoding="utf-8"))["runs"]]
     found = {}
     for convention in ("basicirstd", "sctransnet", "datransnet"):
         seeds = []
@@ -116,7 +120,7 @@ def recomputed(folder):
 def check(folder):
     """Hold the main table against it; returns how many numbers that were."""
     found, checked = recomputed(folder), 0
-    with (folder / "reports/tables/main.csv").open() as file:
+    with (folder / "reports/tables/main.csv").open(encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["model"] == "DATransNet"]
     assert rows
     for row in rows:

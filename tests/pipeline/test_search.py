@@ -237,7 +237,7 @@ def test_a_failure_nobody_expected_leaves_its_traceback(make_trial, monkeypatch)
     with pytest.raises(ZeroDivisionError):
         list(side_by_side(trial.jobs))
     assert trial.records()[0].reason == "ZeroDivisionError: division by zero"
-    assert "Traceback" in trial.jobs[0].folder.log.read_text()
+    assert "Traceback" in trial.jobs[0].folder.log.read_text(encoding="utf-8")
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=8))
@@ -265,7 +265,7 @@ def test_a_sweep_of_two_objectives_two_seeds_and_a_condition(tmp_path):
     }  # fmt: skip
     sweep = StudyFolder(tmp_path / "study", content)
     sweep.succeed("fetch", "split", "tune")
-    result = json.loads((sweep.folder / "results/tune.json").read_text())
+    result = json.loads((sweep.folder / "results/tune.json").read_text(encoding="utf-8"))
     assert len(result["trials"]) == 4
     assert all(len(trial["keys"]) == 2 and trial["epochs"] == 2 for trial in result["trials"])
     parameters = {trial["point"]["model.datrans"]: trial["costs"]["parameters"] for trial in result["trials"]}

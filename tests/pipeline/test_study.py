@@ -25,7 +25,10 @@ pytestmark = pytest.mark.study
 
 
 def records(study: StudyFolder) -> dict[str, dict]:
-    return {path.parent.name: json.loads(path.read_text()) for path in study.folder.glob("runs/*/record.json")}
+    return {
+        path.parent.name: json.loads(path.read_text(encoding="utf-8"))
+        for path in study.folder.glob("runs/*/record.json")
+    }
 
 
 def results(study: StudyFolder, stage: str) -> dict[str, bytes]:
@@ -61,7 +64,7 @@ def test_the_tables_are_latex(reference, tmp_path):
 
 def test_the_best_model_card_names_its_run(reference):
     folder = reference["whole"].folder
-    card = json.loads((folder / "models/best/card.json").read_text())
+    card = json.loads((folder / "models/best/card.json").read_text(encoding="utf-8"))
     weights = (folder / "models/best/weights.safetensors").read_bytes()
     assert weights == (folder / f"runs/{card['key']}/weights.safetensors").read_bytes()
     _, recipe = load_weights(folder / "models/best")  # as `python -m datransnet` reads it
@@ -162,7 +165,10 @@ def test_a_killed_and_interrupted_stage_goes_on_to_the_same_end(reference, tmp_p
 
 def test_a_failing_run_stops_nobody_else_and_is_told(reference, tmp_path):
     study = reference["train"].copy(tmp_path / "study")
-    keys = [run["key"] for run in json.loads((reference["whole"].folder / "results/train.json").read_text())["runs"]]
+    keys = [
+        run["key"]
+        for run in json.loads((reference["whole"].folder / "results/train.json").read_text(encoding="utf-8"))["runs"]
+    ]
     damaged = study.folder / "runs" / keys[0] / "checkpoint.pt"
     damaged.parent.mkdir(exist_ok=True)
     damaged.write_bytes(b"half")
@@ -195,7 +201,7 @@ def kill_holder(lock: Path, known: set[int]) -> int:
 
 
 def test_a_trial_that_dies_is_asked_for_again_and_one_that_fails_is_not(reference, tmp_path):
-    known = json.loads((reference["whole"].folder / "results/tune.json").read_text())
+    known = json.loads((reference["whole"].folder / "results/tune.json").read_text(encoding="utf-8"))
     keys = [trial["key"] for trial in known["trials"]]
     study = reference["tune"].copy(tmp_path / "study")
     damaged = study.folder / "runs" / keys[2] / "checkpoint.pt"
@@ -248,7 +254,7 @@ def test_a_sweep_whose_hours_are_spent_ends_well(tmp_path):
     params["tune"]["seeds"] = 2  # of a trial that is cut, one may not have begun
     study = StudyFolder(tmp_path / "study", params)
     study.succeed("fetch", "split", "tune")
-    trials = json.loads((study.folder / "results/tune.json").read_text())["trials"]
+    trials = json.loads((study.folder / "results/tune.json").read_text(encoding="utf-8"))["trials"]
     assert 0 < len(trials) < 1000
     assert {record["status"] for record in records(study).values()} <= {"done", "pruned"}
     assert (
@@ -334,7 +340,7 @@ def test_a_full_disk_is_told_and_leaves_nothing_half_written(reference, tmp_path
         assert not list((disk / "study").rglob("*.partial"))
         assert not (disk / "study/results/train.json").exists()
         for weights in (disk / "study").rglob("record.json"):
-            json.loads(weights.read_text())
+            json.loads(weights.read_text(encoding="utf-8"))
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=False)
 
@@ -342,8 +348,8 @@ def test_a_full_disk_is_told_and_leaves_nothing_half_written(reference, tmp_path
 def test_status_lists_runs_and_clean_keeps_finished_ones(reference, tmp_path):
     study = reference["whole"].copy(tmp_path / "study")
     victim = next(path for path in study.folder.glob("runs/*/record.json"))
-    content = json.loads(victim.read_text()) | {"status": "running"}
-    victim.write_text(json.dumps(content))
+    content = json.loads(victim.read_text(encoding="utf-8")) | {"status": "running"}
+    victim.write_text(json.dumps(content), encoding="utf-8")
     listed = study.run("status")
     assert f"{victim.parent.name}  interrupted" in listed.stdout
     assert "8 runs" in listed.stdout
@@ -375,5 +381,7 @@ def test_the_pages_own_scripts_run_on_a_study(reference, tmp_path):
     assert re.search(r"mean score on targets: 0\.\d+", run("python mean_score.py", study))
     for block in blocks(ROOT / "docs/how-to/mlflow.md", "bash"):
         assert "0 stages sent" in run(block, study)
-    (study / "mask.py").write_text((study / "mask.py").read_text().replace("models:/quick@", "models:/tiny@"))
+    (study / "mask.py").write_text(
+        (study / "mask.py").read_text(encoding="utf-8").replace("models:/quick@", "models:/tiny@"), encoding="utf-8"
+    )
     assert "(2, 64, 64) uint8" in run("python mask.py", study)

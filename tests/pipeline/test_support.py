@@ -92,7 +92,7 @@ def test_a_run_that_a_process_holds_is_running_and_else_interrupted(tmp_path):
 def test_results_of_another_schema_are_refused(tmp_path):
     write_result(tmp_path / "x.json", {"a": 1})
     assert read_result(tmp_path / "x.json", "tune")["a"] == 1
-    (tmp_path / "x.json").write_text(json.dumps({"schema": 0}))
+    (tmp_path / "x.json").write_text(json.dumps({"schema": 0}), encoding="utf-8")
     with pytest.raises(DataError, match="Run the tune stage again"):
         read_result(tmp_path / "x.json", "tune")
 
@@ -103,15 +103,15 @@ def test_the_source_digest_ignores_comments_and_sees_code(tmp_path, monkeypatch)
     monkeypatch.setattr(source, "ROOT", tmp_path)
 
     def digest(text):
-        (package / "one.py").write_text(text)
+        (package / "one.py").write_text(text, encoding="utf-8")
         source.source_digest.cache_clear()
         return source.source_digest("datransnet.one")
 
-    (package / "two.py").write_text("b = 1\n")
+    (package / "two.py").write_text("b = 1\n", encoding="utf-8")
     plain = digest("from datransnet.two import b\na = b\n")
     assert digest('"""Says."""\nfrom datransnet.two import b  # why\n\n\na = b\n') == plain
     assert digest("from datransnet.two import b\na = b + 1\n") != plain
-    (package / "two.py").write_text("b = 2\n")
+    (package / "two.py").write_text("b = 2\n", encoding="utf-8")
     assert digest("from datransnet.two import b\na = b\n") != plain
     source.source_digest.cache_clear()
 
@@ -227,11 +227,11 @@ def test_tables_say_the_same_in_every_format(tmp_path):
     table.write(tmp_path)
     for row in table.rows:
         cell = row["IoU (%)"]
-        assert cell in (tmp_path / "ablation.md").read_text()
-        assert cell.replace("±", r"$\pm$") in (tmp_path / "ablation.tex").read_text()
-    assert f"{table.values[0]['iou']:.6g}" in (tmp_path / "ablation.csv").read_text()
-    assert r"plain\_\%" in (tmp_path / "ablation.tex").read_text()
-    assert "a\\_1" in (tmp_path / "ablation.tex").read_text()
+        assert cell in (tmp_path / "ablation.md").read_text(encoding="utf-8")
+        assert cell.replace("±", r"$\pm$") in (tmp_path / "ablation.tex").read_text(encoding="utf-8")
+    assert f"{table.values[0]['iou']:.6g}" in (tmp_path / "ablation.csv").read_text(encoding="utf-8")
+    assert r"plain\_\%" in (tmp_path / "ablation.tex").read_text(encoding="utf-8")
+    assert "a\\_1" in (tmp_path / "ablation.tex").read_text(encoding="utf-8")
 
 
 def test_numbers_selected_on_the_test_part_are_marked():
@@ -300,13 +300,13 @@ def check_latex(folder):
     if tex and subprocess.run(style, capture_output=True, check=False).returncode == 0:
         lines = [r"\documentclass{article}", r"\usepackage{booktabs}", r"\begin{document}"]
         lines += [*(rf"\input{{{path.stem}}}" for path in tables), r"\end{document}"]
-        (folder / "all.tex").write_text("\n".join(lines))
+        (folder / "all.tex").write_text("\n".join(lines), encoding="utf-8")
         command = [tex, "-halt-on-error", "-interaction=nonstopmode", "all.tex"]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout[-2000:]
         return
     for path in tables:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
         LatexWalker(text, tolerant_parsing=False).get_latex_nodes()
         columns = re.search(r"\\begin{tabular}{(\w+)}", text)[1]
         rows = re.findall(r"^(.*) \\\\$", text.split(r"\toprule")[1], re.MULTILINE)

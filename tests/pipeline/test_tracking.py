@@ -45,7 +45,7 @@ def tracker(tmp_path):
 
 def opened(tracker: Tracker, **parent: object) -> StageRun:
     made = StageRun(tracker, "train", "one", {"a": {"b": 1}}, **parent)
-    made.open()
+    made.open(encoding="utf-8")
     return made
 
 
@@ -124,9 +124,9 @@ def test_what_a_killed_stage_left_running_is_ended_by_one_with_other_parameters(
 
 def test_all_parameters_arrive_however_many(tracker):
     many = {f"p{number}": number for number in range(230)}
-    run = StageRun(tracker, "tune", "one", many).open()
+    run = StageRun(tracker, "tune", "one", many).open(encoding="utf-8")
     assert len(tracker.client().get_run(run).data.params) == 230
-    assert StageRun(tracker, "tune", "one", many | {"p0": 1, "new": 2}).open() == run
+    assert StageRun(tracker, "tune", "one", many | {"p0": 1, "new": 2}).open(encoding="utf-8") == run
     known = tracker.client().get_run(run).data.params
     assert (known["p0"], known["new"]) == ("0", "2")
 
@@ -144,9 +144,9 @@ def test_what_cannot_be_delivered_holds_up_nothing_else(tracker):
     for name in ("first", "second"):
         (tracker.unsent / f"{name}.json").parent.mkdir(exist_ok=True)
         content = StageRun(tracker, "train", name, {})._plain()
-        (tracker.unsent / f"{name}.json").write_text(json.dumps(content))
-    broken = json.loads((tracker.unsent / "first.json").read_text()) | {"metrics": {"a//b/../c": 1.0}}
-    (tracker.unsent / "first.json").write_text(json.dumps(broken))
+        (tracker.unsent / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
+    broken = json.loads((tracker.unsent / "first.json").read_text(encoding="utf-8")) | {"metrics": {"a//b/../c": 1.0}}
+    (tracker.unsent / "first.json").write_text(json.dumps(broken), encoding="utf-8")
     with pytest.raises(Exception, match="Invalid"):
         sync(tracker)
     runs = tracker.client().search_runs(["1"], "tags.identity = 'second'")
@@ -228,7 +228,7 @@ def write_runs(folder: Path, parent: str, number: int, ready: Any) -> None:
             known = record(history=history(epochs), status=status, run=run)
             tracker.send(parent, "train", "full", run.key, known)
         sent += 20
-    (folder / f"{number}.sent").write_text(str(sent))
+    (folder / f"{number}.sent").write_text(str(sent), encoding="utf-8")
 
 
 def test_eight_processes_write_at_once_and_nothing_is_lost(tracker, tmp_path):
@@ -240,9 +240,11 @@ def test_eight_processes_write_at_once_and_nothing_is_lost(tracker, tmp_path):
         writer.start()
     for writer in writers:
         writer.join()
-    sent = [int((tmp_path / f"{number}.sent").read_text()) for number in range(8)]
+    sent = [int((tmp_path / f"{number}.sent").read_text(encoding="utf-8")) for number in range(8)]
     assert min(sent) > 0
-    assert [(tmp_path / f"{number}.log").read_text() for number in range(8)] == [""] * 8  # not "database is locked"
+    assert [(tmp_path / f"{number}.log").read_text(encoding="utf-8") for number in range(8)] == [
+        ""
+    ] * 8  # not "database is locked"
     with sqlite3.connect(tmp_path / "mlruns.db") as database:
         assert database.execute("pragma journal_mode").fetchone() == ("wal",)
         (points,) = database.execute("select count(*) from metrics where key = 'loss'").fetchone()
@@ -298,8 +300,13 @@ def points(database: Path, stage: str) -> dict[str, list[tuple[int, float]]]:
 
 def recorded(study: StudyFolder, stage: str) -> dict[str, list[tuple[int, float]]]:
     """The same from the records."""
-    keys = [run["key"] for run in json.loads((study.folder / f"results/{stage}.json").read_text())["runs"]]
-    histories = {key: json.loads((study.folder / f"runs/{key}/record.json").read_text())["history"] for key in keys}
+    keys = [
+        run["key"] for run in json.loads((study.folder / f"results/{stage}.json").read_text(encoding="utf-8"))["runs"]
+    ]
+    histories = {
+        key: json.loads((study.folder / f"runs/{key}/record.json").read_text(encoding="utf-8"))["history"]
+        for key in keys
+    }
     return {key: [(int(e["epoch"]), e["loss"]) for e in epochs] for key, epochs in histories.items()}
 
 
@@ -371,7 +378,7 @@ def test_the_champion_is_served(champion, tmp_path):
     port = free_port()
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", address, "--env-manager", "local"]
     environment = {**os.environ, "PYTHONPATH": ""}
-    with (tmp_path / "log").open("w") as output:
+    with (tmp_path / "log").open("w", encoding="utf-8") as output:
         process = subprocess.Popen(
             [*command, "--host", "127.0.0.1", "--port", str(port)],
             cwd=tmp_path,
@@ -409,8 +416,10 @@ def test_a_better_network_becomes_champion_and_the_old_one_challenger(reference,
     ):
         folder = tmp_path / "best"
         shutil.copytree(reference["whole"].folder / "models/best", folder, dirs_exist_ok=True)
-        card = json.loads((folder / "card.json").read_text())
-        (folder / "card.json").write_text(json.dumps(card | {"key": key, "val_iou": val_iou, "data_digest": digest}))
+        card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+        (folder / "card.json").write_text(
+            json.dumps(card | {"key": key, "val_iou": val_iou, "data_digest": digest}), encoding="utf-8"
+        )
         register(tracker.client(), tracker.uri, str(parent.id), "toy", folder)
         versions = {found.version: found for found in tracker.client().search_model_versions("name = 'toy'")}
         named = tracker.client().get_registered_model("toy").aliases

@@ -90,6 +90,6 @@ def test_a_trial_may_be_two_processes(tmp_path):
     content["resources"] = {"processes": 2}
     sweep = StudyFolder(tmp_path / "study", content)
     sweep.succeed("fetch", "split", "tune")
-    trials = json.loads((sweep.folder / "results/tune.json").read_text())["trials"]
+    trials = json.loads((sweep.folder / "results/tune.json").read_text(encoding="utf-8"))["trials"]
     assert [(trial["status"], trial["epochs"]) for trial in trials] == [("done", 2)] * 2
     assert not sweep.wait_until_alone()
