@@ -5,20 +5,23 @@ everything else must match exactly.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from datransnet.errors import DataError
 from datransnet.models.datransnet import DATransNet
+from datransnet.models.foreign_checkpoint import USUAL, Inert, prefixes, read_checkpoint, state_dicts, to_tensor
 
 DEAD_PREFIXES = ("encoder5.", "decoder5.")
 
-WRAPPERS = re.compile(r"^(?:module\.)?(?:model\.)?")
-"""What released scripts put before every key: a parallel network's name, and that of the class they train in."""
+COUNTERS = ("total_ops", "total_params", "n_averaged", "__flops__", "__params__")
+"""Ends of keys that profilers and averages add to a network's own: no weights."""
+TRACKED = ".num_batches_tracked"
+"""The end of keys that old versions of PyTorch did not save; nothing depends on their value in evaluation."""
 NAMED = 3
 """Keys that an error names."""
 
@@ -65,41 +68,80 @@ def renamed(key: str) -> str:
 
 
 def load_official(source: str | Path | Mapping[str, Any], image_size: int = 256) -> DATransNet:
-    """The full-width network with published weights.
+    """The full-width network with published weights, in whatever wrapping a script has saved them.
 
     Args:
-        source: a ``.pth.tar`` file (a state dict, or a dict that holds one as ``state_dict`` or ``net``), or the dict.
+        source: a ``.pth.tar`` file, or what it holds: the weights, below any keys (``state_dict``, ``net``, …), with
+            anything before their names (``module.``, ``model.``, ``_orig_mod.``, …), beside anything else.
         image_size: the size the weights were trained at; it changes the function (see `datransnet.layers.datrans`).
 
     Returns:
         The network in evaluation mode.
 
     Raises:
-        DataError: if the file is missing or not a checkpoint, or a key or shape does not match.
+        DataError: if the file is missing or no checkpoint, holds no weights of the network or those of several, or if a
+            key is missing or unknown, or a shape is another.
     """
     where = "the state dict" if isinstance(source, Mapping) else str(source)
-    if isinstance(source, Mapping):
-        content: Mapping[str, Any] = source
-    else:
-        try:
-            content = torch.load(source, map_location="cpu", weights_only=True)
-        except Exception as error:  # torch.load raises many kinds for a file that is no checkpoint
-            raise DataError(f"{where} cannot be read as a checkpoint: {error}.") from error
-    for wrapper in ("state_dict", "net"):
-        content = content.get(wrapper, content) if isinstance(content, Mapping) else content
-    if not isinstance(content, Mapping):
-        raise DataError(f"{where} holds a {type(content).__name__}, no state dict. Give the file that training saved.")
-    if "schema" in content:
+    content = source if isinstance(source, Mapping) else read_checkpoint(Path(source))
+    if isinstance(content, Mapping) and "schema" in content:
         raise DataError(f"{where} is a checkpoint of this project's own. Give its folder, once training has ended.")
-    plain = {WRAPPERS.sub("", str(key)): value for key, value in content.items()}
-    live: dict[str, Tensor] = {renamed(key): value for key, value in plain.items() if not key.startswith(DEAD_PREFIXES)}
     model = DATransNet(image_size=image_size)
     own = model.state_dict()
-    faults = [f"{key} is missing" for key in own if key not in live]
-    faults += [f"{key} is unknown" for key in live if key not in own]
-    faults += [f"{key} has another shape" for key in own if key in live and own[key].shape != live[key].shape]
-    if faults:
+    found = list(_weights(content, own))
+    if not found:
+        raise DataError(f"{where} holds {_described(content)}. Give the file that training saved, with a state dict.")
+    faultless = [each for each in found if not _faults(each.live, own)]
+    if not faultless:
+        faults = min((_faults(each.live, own) for each in found), key=len)
         more = f", and {len(faults) - NAMED} more" if len(faults) > NAMED else ""
         raise DataError(f"{where} does not fit DATransNet: {', '.join(faults[:NAMED])}{more}.")
-    model.load_state_dict(live, strict=True)
+    first, *others = faultless
+    if any(other.place == first.place or first.place.split(".")[0] not in USUAL for other in others):
+        places = " and ".join(repr(f"{each.place}.{each.prefix}".strip(".")) for each in faultless[:2])
+        raise DataError(f"{where} holds {len(faultless)} networks, at {places}. Save the one that is meant.")
+    live = first.live
+    model.load_state_dict({key: live[key].reshape(own[key].shape) if key in live else own[key] for key in own})
     return model.eval()
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Weights in a checkpoint, by our names: below which keys they are, and what stands before their own."""
+
+    place: str
+    prefix: str
+    live: dict[str, Tensor]
+
+
+def _weights(content: object, own: Mapping[str, Tensor]) -> Iterator[_Found]:
+    """All weights of the network that a checkpoint holds; dead keys and counters are left out."""
+    for place, mapping in state_dicts(content):
+        entries = {str(key): value for key, value in mapping.items()}
+        for prefix in prefixes(list(entries), lambda key: renamed(key) in own):
+            plain = {key.removeprefix(prefix): value for key, value in entries.items() if key.startswith(prefix)}
+            tensors = {key: to_tensor(value) for key, value in plain.items() if not key.endswith(COUNTERS)}
+            live = {renamed(key): value for key, value in tensors.items() if not key.startswith(DEAD_PREFIXES)}
+            yield _Found(place, prefix, {key: value for key, value in live.items() if value is not None})
+
+
+def _faults(live: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> list[str]:
+    """What keeps weights from fitting, in words."""
+    faults = [f"{key} is missing" for key in own if key not in live and not key.endswith(TRACKED)]
+    faults += [f"{key} is unknown" for key in live if key not in own]
+    shapes = [(key, own[key], live[key]) for key in own if key in live]
+    return faults + [
+        f"{key} has another shape" for key, a, b in shapes if a.shape != b.shape and a.numel() * b.numel() != 1
+    ]
+
+
+def _described(content: object) -> str:
+    """What a checkpoint holds instead of weights, in words."""
+    if isinstance(content, Inert):
+        return (
+            f"a whole pickled object of the class {content.stands_for}, no state dict: save model.state_dict() instead"
+        )
+    if isinstance(content, Mapping):
+        keys = [str(key) for key in content][:NAMED]
+        return f"no weights of DATransNet (keys: {', '.join(keys) or 'none'})"
+    return f"a {type(content).__name__}, no state dict"
