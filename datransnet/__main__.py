@@ -23,7 +23,10 @@ app = typer.Typer(
 Weights = Annotated[Path, typer.Option(help="models/best of a study, the OUT of fit, or a published .pth.tar.")]
 Device = Annotated[str, typer.Option(help="Where to compute: cpu, cuda, cuda:1 …")]
 Size = Annotated[int, typer.Option(min=32, help="Size that a published .pth.tar was trained at.")]
-MaskAbove = Annotated[int, typer.Option(min=0, max=254, help="Luminance of a mask above which a pixel is target.")]
+MaskAbove = Annotated[
+    int, typer.Option(min=0, max=254, help="Of 255: levels of a mask above this are target; 0 takes all but black.")
+]
+LEVELS = "Which stored values become black and white: full, minmax, percentile, or LOW,HIGH (for thermal counts)."
 Debug = Annotated[bool, typer.Option("--debug", help="Print the traceback of an error.")]
 
 
@@ -88,6 +91,7 @@ def fit(
         float, typer.Option(min=0.05, max=0.5, help="Of the images that validate, without a split.")
     ] = 0.2,
     mask_above: MaskAbove = 127,
+    levels: Annotated[str, typer.Option(help=LEVELS)] = "full",
     device: Device = "cpu",
     debug: Debug = False,
     **recipe: Any,
@@ -98,9 +102,9 @@ def fit(
     """
 
     def command() -> None:
-        from datransnet.commands import fit_command
+        from datransnet.commands.fit import fit_command
 
-        fit_command(data, out, model, argument or [], Recipe(**recipe), seed, share, mask_above, device)
+        fit_command(data, out, model, argument or [], Recipe(**recipe), seed, share, mask_above, levels, device)
 
     _run(command, debug)
 
@@ -137,7 +141,7 @@ def evaluate(
     conventions = tuple(convention or ())
 
     def command() -> None:
-        from datransnet.commands import evaluate_command, score_command
+        from datransnet.commands.evaluate import evaluate_command, score_command
 
         if scores is not None and masks is not None and data is None and weights is None:
             score_command(scores, masks, conventions, threshold, curves, mask_above, allow_missing)
@@ -153,7 +157,7 @@ def evaluate(
 
 @app.command()
 def predict(
-    images: Annotated[list[Path], typer.Argument(help="Image files of any size.")],
+    images: Annotated[list[Path], typer.Argument(help="Image files of any size, or folders of them.")],
     weights: Weights,
     out: Annotated[Path, typer.Option(help="Folder for score maps, overlays and detections.csv.")],
     threshold: Annotated[float, typer.Option(min=0, max=1, help="Scores above it are targets.")] = 0.5,
@@ -164,7 +168,7 @@ def predict(
     """Write score maps, overlays and a table of detections."""
 
     def command() -> None:
-        from datransnet.commands import predict_command
+        from datransnet.commands.predict import predict_command
 
         predict_command(images, weights, out, threshold, image_size, device)
 
@@ -184,10 +188,13 @@ def export(
 
     def command() -> None:
         from datransnet.engine.export import export_onnx
-        from datransnet.weights import load_weights
+        from datransnet.weights import learnt_levels, load_weights
 
-        difference = export_onnx(load_weights(weights, image_size)[0], out, height, width)
+        levels = learnt_levels(weights)
+        difference = export_onnx(load_weights(weights, image_size)[0], out, height, width, levels)
         print(f"{out}: logits within {difference:.1e} of PyTorch's.")
+        if levels != "full":
+            print(f"It takes images whose values were scaled to 0 … 1 by levels {levels}, as in training.")
 
     _run(command, debug)
 
@@ -205,7 +212,7 @@ def info(
     """Print a network's layers, live and dead parameters, operations and size."""
 
     def command() -> None:
-        from datransnet.commands import info_command
+        from datransnet.commands.info import info_command
 
         info_command(model, argument or [], height, width)
 

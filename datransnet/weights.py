@@ -9,6 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from datransnet.atomic import atomic_path
+from datransnet.data.images import Levels
 from datransnet.engine.recipe import Recipe
 from datransnet.errors import DataError, ParameterError
 from datransnet.models import Network, create_model
@@ -38,11 +39,24 @@ def save_weights(folder: Path, model: Network, arguments: dict[str, object], rec
 
 def learnt_images(path: Path) -> frozenset[str]:
     """Digests of the images that weights were trained and selected on, as far as their card says."""
+    return frozenset(_card(path).get("learnt", ()))
+
+
+def learnt_levels(path: Path) -> Levels:
+    """Which stored values became black and white in the images that weights have learnt from: ``full`` if unsaid."""
+    levels = _card(path).get("levels", "full")
+    return tuple(levels) if isinstance(levels, list) else levels
+
+
+def _card(path: Path) -> dict[str, Any]:
+    """The card beside some weights; empty where there is none."""
     try:
-        card = json.loads((path if path.is_dir() else path.parent).joinpath(CARD).read_text(encoding="utf-8"))
-        return frozenset(card.get("learnt", ()))
+        found: dict[str, Any] = json.loads(
+            (path if path.is_dir() else path.parent).joinpath(CARD).read_text(encoding="utf-8")
+        )
+        return found
     except (FileNotFoundError, ValueError):
-        return frozenset()
+        return {}
 
 
 def load_weights(path: Path, image_size: int = 256) -> tuple[Network, Recipe]:
@@ -60,6 +74,13 @@ def load_weights(path: Path, image_size: int = 256) -> tuple[Network, Recipe]:
         path = path / WEIGHTS
     if not path.is_file():
         raise DataError(f"There are no weights at {path}.")
+    if path.suffix == ".safetensors" and not path.with_name(CARD).exists():
+        try:
+            return load_official(load_file(path), image_size), Recipe(view="resize", size=image_size)
+        except (DataError, SafetensorError) as error:
+            raise DataError(
+                f"{path} lies there without its card {path.with_name(CARD)}, which says what network it is ({error})"
+            ) from error
     if path.suffix != ".safetensors":
         return load_official(path, image_size), Recipe(view="resize", size=image_size)
     beside = path.with_name(CARD)
@@ -67,8 +88,6 @@ def load_weights(path: Path, image_size: int = 256) -> tuple[Network, Recipe]:
         card: dict[str, Any] = json.loads(beside.read_text(encoding="utf-8"))
         model, recipe = create_model(**card["model"]), Recipe(**card["recipe"])
         model.load_state_dict(load_file(path))
-    except FileNotFoundError:
-        raise DataError(f"{path} lies there without its card {beside}, which says what network it is.") from None
     except (ValueError, KeyError, TypeError, RuntimeError, SafetensorError, ParameterError) as error:
         raise DataError(f"{path} and its card do not fit this version: {error}") from error
     return model.eval(), recipe

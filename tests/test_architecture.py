@@ -40,7 +40,7 @@ ALLOWED = {
     "data": {"errors", "registry", "atomic", "seeding", "metrics"},
     "engine": {"errors", "registry", "atomic", "seeding", "metrics", "losses", "data", "models.registry"},
     "exits": {"errors"},
-    "weights": {"errors", "atomic", "engine", "models"},
+    "weights": {"errors", "atomic", "data", "engine", "models"},
     "commands": {"errors", "registry", "atomic", "seeding", "metrics", "data", "engine", "models", "weights"},
     "__main__": {"errors", "exits", "engine", "commands", "weights"},
     "": {"models"},

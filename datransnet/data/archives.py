@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from datransnet.data.images import SUFFIXES
+from datransnet.data.listing import is_foreign, is_noted
 from datransnet.errors import DataError
 
 KEPT = (*SUFFIXES, ".txt")
@@ -86,7 +87,7 @@ def _archive_errors(path: Path) -> Iterator[None]:
         raise DataError(f"{path} is damaged ({reason}). Remove it and fetch again.") from error
 
 
-def extract(path: Path, folder: Path, folders: tuple[str, ...] = ()) -> None:
+def extract(path: Path, folder: Path, folders: tuple[str, ...] = ()) -> list[str]:
     """Unpack the images and lists of a zip or tar below ``folder``.
 
     Only regular files at plain relative paths are written, so neither a link nor a path leads out of ``folder``.
@@ -96,17 +97,23 @@ def extract(path: Path, folder: Path, folders: tuple[str, ...] = ()) -> None:
         folder: where to.
         folders: names of folders that are wanted, wherever they lie in it; all if empty.
 
+    Returns:
+        Names of the files of other systems and programs that were left out.
+
     Raises:
         DataError: if the archive is damaged, escapes its folder, names a file twice, or exceeds the limits.
         OSError: if the disk is full or refuses.
     """
-    total, number = 0, 0
+    total, number, foreign = 0, 0, list[str]()
     with _archive_errors(path):
         for member in _members(path):
             inside = PurePosixPath(member.name.replace("\\", "/"))
-            if inside.suffix.lower() not in KEPT or "__MACOSX" in inside.parts:
-                continue
             if folders and not set(folders) & set(inside.parts[:-1]):
+                continue
+            if is_foreign(PurePosixPath(*(part for part in inside.parts if part not in (".", "..")))):
+                foreign += [member.name] * is_noted(inside, KEPT)
+                continue
+            if inside.suffix.lower() not in KEPT:
                 continue
             total, number = total + member.size, number + 1
             unsafe = inside.is_absolute() or ".." in inside.parts or ":" in member.name or "\0" in member.name
@@ -118,3 +125,4 @@ def extract(path: Path, folder: Path, folders: tuple[str, ...] = ()) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             with member.open() as source, target.open("wb") as file:
                 shutil.copyfileobj(source, file)
+    return foreign

@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from datransnet.data.decoded import Pixels, mapped
-from datransnet.data.images import MASK_ABOVE, Luminance, Truth, read_image, read_mask
+from datransnet.data.images import Levels, Luminance, Truth, read_image
 from datransnet.data.layouts import find_layout
 from datransnet.data.manifest import Item, Manifest, Part, pair_digest
+from datransnet.data.masks import MASK_ABOVE, read_mask
+from datransnet.data.pairs import PairReader
 from datransnet.errors import DataError
 
 DECODED = ".decoded"
@@ -27,12 +29,14 @@ class Images:
         images: N arrays H×W, uint8, read-only.
         masks: N arrays H×W, bool, read-only.
         cache: where what is derived from them may be kept for other processes; None keeps it in memory.
+        remarks: what is odd about their files, in one line.
     """
 
     ids: list[str]
     images: list[Luminance]
     masks: list[Truth]
     cache: Path | None = None
+    remarks: str = ""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -97,35 +101,26 @@ def _forget_others(cache: Path) -> None:
             shutil.rmtree(other, ignore_errors=True)
 
 
-def load_folder(folder: Path, part: Part | None = None, above: int = MASK_ABOVE) -> Images:
+def load_folder(folder: Path, part: Part | None = None, above: int = MASK_ABOVE, levels: Levels = "full") -> Images:
     """Every pair of a folder in any layout (see `datransnet.data.layouts`), in the order of ids.
 
     Args:
         folder: the folder.
         part: only this one, of a layout whose folders say what is in which.
-        above: luminance of a mask above which a pixel is target.
+        above: of 255: levels of a mask above this are target; see `datransnet.data.masks`.
+        levels: which stored values of an image become black and white.
 
     Raises:
         DataError: if it fits no layout or has no such part, a partner is missing, a file is damaged, a mask has not its
-            image's size, or no mask has a target though some are not black.
+            image's size, it is not certain what of a mask is target, or no mask has a target.
     """
-    layout, loaded, faint = find_layout(folder), Images([], [], []), False
-    for name, (image_path, mask_path) in sorted(layout.pairs.items()):
-        if part is not None and layout.parts.get(name) != part:
-            continue
-        image, levels = read_image(image_path), read_image(mask_path)
-        if image.shape != levels.shape:
-            raise DataError(f"{mask_path} is {levels.shape}, its image {image.shape}. Mend or remove the pair.")
-        loaded.ids.append(name)
-        loaded.images.append(image)
-        loaded.masks.append(levels > above)
-        faint = faint or bool(levels.any())
-    if not loaded.ids:
+    layout, reader = find_layout(folder), PairReader(str(folder), above, levels)
+    pairs = {id_: paths for id_, paths in layout.pairs.items() if part is None or layout.parts.get(id_) == part}
+    if not pairs:
         raise DataError(
             f"{folder} has no {part} part; it has {', '.join(sorted(set(layout.parts.values()))) or 'none'}."
         )
-    if faint and not any(mask.any() for mask in loaded.masks):
-        raise DataError(
-            f"No mask in {folder} has a pixel above {above}, but some are not black: set --mask-above to 0."
-        )
-    return loaded
+    found = list(reader.read(pairs))
+    reader.oddities.note("files of other systems are left out", *layout.foreign)
+    images, masks = [pair.image for _, pair in found], [pair.mask for _, pair in found]
+    return Images([id_ for id_, _ in found], images, masks, remarks=reader.oddities.line())

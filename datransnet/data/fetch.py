@@ -9,17 +9,19 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from datransnet.atomic import atomic_path, write_text
+from datransnet.atomic import write_text
 from datransnet.data.archives import KEPT, extract
 from datransnet.data.catalogue import Archive, Card
 from datransnet.data.download import BY_HAND, cache_folder, git_blob_hash, mirror_folder, obtain, placed_by_hand
+from datransnet.data.inventory import inventoried
 from datransnet.data.layouts import find_layout
+from datransnet.data.listing import files_below, is_foreign, is_noted
 from datransnet.errors import DataError
 
 
 def content_digest(folder: Path, folders: tuple[str, ...] = ()) -> str:
     """sha256 of the ``sha256sum`` lines, sorted by path, of all images and lists of a dataset or of some folders."""
-    files = [path for name in folders or (".",) for path in (folder / name).rglob("*") if path.suffix.lower() in KEPT]
+    files = [path for name in folders or (".",) for path in files_below(folder / name) if path.suffix.lower() in KEPT]
     by_path = sorted((path.relative_to(folder).as_posix().encode(), path) for path in files)
     text = b"".join(
         hashlib.sha256(path.read_bytes()).hexdigest().encode() + b"  " + name + b"\n" for name, path in by_path
@@ -36,20 +38,20 @@ def _scratch(folder: Path) -> Iterator[Path]:
         yield Path(place)
 
 
-def fetch(card: Card, folder: Path) -> None:
+def fetch(card: Card, folder: Path) -> list[str]:
     """Place a published dataset in ``folder``: its images, masks and split lists, verified.
+
+    Returns:
+        Names of the files of other systems and programs that were left out.
 
     Raises:
         DataError: if something is unreachable, damaged, or not the published content.
     """
     archive = card.archive
     assert archive is not None, f"{card.name} is generated"
-    with _scratch(folder) as scratch, atomic_path(folder) as partial:
+    with _scratch(folder) as scratch, inventoried(folder) as partial:
         source = _source(card.name, archive)
-        if source.is_dir():
-            _copy(source, scratch)
-        else:
-            extract(source, scratch, archive.folders)
+        foreign = _copy(source, scratch) if source.is_dir() else extract(source, scratch, archive.folders)
         layout = find_layout(scratch, source)
         if card.images and len(layout.pairs) != card.images:
             raise DataError(
@@ -63,31 +65,43 @@ def fetch(card: Card, folder: Path) -> None:
             (layout.root / item.path).parent.mkdir(exist_ok=True)
             (layout.root / item.path).write_bytes(content)
         layout.root.rename(partial)
+    return foreign
 
 
-def fetch_folder(source: Path, folder: Path) -> None:
+def fetch_folder(source: Path, folder: Path) -> list[str]:
     """Place a copy of a person's own dataset in ``folder``: images, masks and lists, in the layout they came in.
+
+    Returns:
+        Names of the files of other systems and programs that were left out.
 
     Raises:
         DataError: if the folder is missing or fits no layout.
     """
     if not source.is_dir():
         raise DataError(f"There is no folder {source} (data.source).")
-    with _scratch(folder) as scratch, atomic_path(folder) as partial:
-        _copy(source, scratch)
+    with _scratch(folder) as scratch, inventoried(folder) as partial:
+        foreign = _copy(source, scratch)
         find_layout(scratch, source).root.rename(partial)
+    return foreign
 
 
-def _copy(source: Path, folder: Path) -> None:
-    """Copy the images and lists of a tree; what a link points to is copied as a file."""
+def _copy(source: Path, folder: Path) -> list[str]:
+    """Copy the images and lists of a tree, also behind links; returns the names of foreign files among them."""
+    foreign = []
     try:
-        for path in sorted(source.rglob("*")):
-            if path.suffix.lower() in KEPT and path.is_file():
-                target = folder / path.relative_to(source)
+        for path in files_below(source):
+            inside = path.relative_to(source)
+            if is_foreign(inside):
+                foreign += [inside.as_posix()] * is_noted(inside, KEPT)
+            elif path.suffix.lower() in KEPT and (path.is_file() or path.is_symlink()):
+                target = folder / inside
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, target)
+    except FileNotFoundError as error:
+        raise DataError(f"{error.filename} is a link that leads nowhere. Mend or remove it.") from error
     except PermissionError as error:
         raise DataError(f"{error.filename} cannot be read (permission denied). Change its permissions.") from error
+    return foreign
 
 
 def _source(name: str, archive: Archive) -> Path:

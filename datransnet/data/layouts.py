@@ -10,12 +10,14 @@ A mask is called as its image, with ``_pixels0`` or ``_mask`` behind.
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from datransnet.data.images import SUFFIXES
+from datransnet.data.listing import files_below, images_in, is_foreign
 from datransnet.data.manifest import Part
+from datransnet.data.oddities import named
 from datransnet.errors import DataError
 
 MASK_ENDINGS = ("", "_pixels0", "_mask")
@@ -34,7 +36,10 @@ DEPTH = 3
 """Folders below the given one in which a layout is looked for."""
 
 Pairs = dict[str, tuple[Path, Path]]
-_LIST = re.compile(r"(train|val|test)(?:[_-](.+))?", re.IGNORECASE)
+
+_PART = r"(trainval|train|val|test)(?:ing|idation|id|list|set)?"
+_LIST = re.compile(rf"{_PART}(?:[_-](?P<behind>.+))?|(?P<before>.+)[_-]{_PART}", re.IGNORECASE)
+"""Names of split lists: ``train``, ``TEST_IRSTD-1K``, ``nudt_val``, ``trainlist`` …"""
 
 
 @dataclass(frozen=True)
@@ -46,19 +51,21 @@ class Layout:
         pairs: id → image and mask.
         parts: id → part, where folders say it.
         lists: split → part → its list of ids, where lists lie beside the images.
+        foreign: files of other systems and programs, which are left out.
     """
 
     root: Path
     pairs: Pairs
     parts: dict[str, Part] = field(default_factory=dict)
     lists: dict[str, dict[Part, Path]] = field(default_factory=dict)
+    foreign: tuple[str, ...] = ()
 
 
 def _below(folder: Path, depth: int) -> Iterator[Path]:
     yield folder
     if depth:
         for path in sorted(folder.iterdir()):
-            if path.is_dir() and not path.name.startswith("."):
+            if path.is_dir() and not is_foreign(Path(path.name)):
                 yield from _below(path, depth - 1)
 
 
@@ -95,48 +102,71 @@ def find_layout(folder: Path, called: Path | None = None) -> Layout:
             "names, into masks/."
         )
     root, kind = fits[0]
+    shown = called / root.relative_to(folder)
     if kind is not None:
-        return Layout(root, find_pairs(root / kind[0], root / kind[1]), lists=_find_lists(root))
-    pairs: Pairs = {}
-    parts: dict[str, Part] = {}
+        pairs, foreign = _find_pairs(root, kind, shown)
+        return Layout(root, pairs, lists=_find_lists(root, shown), foreign=tuple(foreign))
+    pairs, foreign, parts = {}, [], dict[str, Part]()
     for part, name in (("train", "trainval"), ("test", "test")):
-        found = find_pairs(root / name / "images", root / name / "masks")
+        found, left = _find_pairs(root / name, KINDS[0], shown / name)
         if both := sorted(set(found) & set(pairs)):
             raise DataError(f"{called}: {both[0]} is in trainval and in test. The split leaks.")
         pairs |= found
+        foreign += left
         parts |= dict.fromkeys(found, part)  # type: ignore[arg-type]
-    return Layout(root, pairs, parts)
+    return Layout(root, pairs, parts, foreign=tuple(foreign))
 
 
-def _find_lists(root: Path) -> dict[str, dict[Part, Path]]:
-    """Split lists below a folder, by what follows ``train``, ``val`` or ``test`` in their names, or by folder."""
-    found: dict[str, dict[Part, Path]] = {}
-    for path in sorted(root.rglob("*.txt")):
-        if named := _LIST.fullmatch(path.stem):
-            part: Part = named[1].lower()  # type: ignore[assignment]
-            found.setdefault(named[2] or path.parent.name, {})[part] = path
-    return {name: parts for name, parts in found.items() if {"train", "test"} <= set(parts)}
+def _find_lists(root: Path, shown: Path) -> dict[str, dict[Part, Path]]:
+    """Split lists below a folder, by what stands before or behind the part in their names, or by folder.
+
+    A list of training and validation images together is a training list, where none is there of its own.
+
+    Raises:
+        DataError: if two lists are of the same part and split; both are named.
+    """
+    found: dict[str, dict[str, Path]] = {}
+    for path in files_below(root):
+        inside = path.relative_to(root)
+        if path.suffix.lower() != ".txt" or is_foreign(inside) or not (words := _LIST.fullmatch(path.stem)):
+            continue
+        part = (words[1] or words[4]).lower()
+        lists = found.setdefault(words["behind"] or words["before"] or path.parent.name, {})
+        if part in lists:
+            first, second = (shown / other.relative_to(root) for other in (lists[part], path))
+            raise DataError(f"{first} and {second} are two lists of one split and part. Rename or remove one of them.")
+        lists[part] = path
+    for lists in found.values():
+        if "trainval" in lists:
+            both = lists.pop("trainval")
+            lists.setdefault("train", both)
+    return {name: lists for name, lists in found.items() if {"train", "test"} <= set(lists)}  # type: ignore[misc]
 
 
-def _by_stem(folder: Path) -> dict[str, Path]:
-    """Images of a folder by their names without ending, in one Unicode form."""
+def _by_stem(folder: Path, shown: Path) -> tuple[dict[str, Path], list[str]]:
+    """Images of a folder by their names without ending, in one Unicode form; and the names of foreign files."""
     found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in SUFFIXES:
-            stem = unicodedata.normalize("NFC", path.stem)
-            if stem in found:
-                raise DataError(f"{folder} holds {found[stem].name} and {path.name}: remove one of them.")
-            found[stem] = path
-    return found
+    images, foreign = images_in(folder)
+    for path in images:
+        stem = unicodedata.normalize("NFC", path.stem)
+        if stem in found:
+            raise DataError(f"{shown} holds {found[stem].name} and {path.name}: remove one of them.")
+        found[stem] = path
+    return found, [path.name for path in foreign]
 
 
-def find_pairs(images_folder: Path, masks_folder: Path) -> Pairs:
-    """Image and mask of every id.
+def _find_pairs(root: Path, kind: tuple[str, str], shown: Path) -> tuple[Pairs, list[str]]:
+    """Image and mask of every id, and the names of foreign files among them.
+
+    Args:
+        root: the folder that holds both.
+        kind: names of the folder of images and of that of masks.
+        shown: what to call ``root`` in errors.
 
     Raises:
         DataError: if there is no image, or an image has no mask, or a mask no image; up to five are named.
     """
-    images, masks = _by_stem(images_folder), _by_stem(masks_folder)
+    (images, foreign), (masks, more) = (_by_stem(root / name, shown / name) for name in kind)
     pairs = {}
     for stem, image in images.items():
         ending = next((ending for ending in MASK_ENDINGS if stem + ending in masks), None)
@@ -146,16 +176,21 @@ def find_pairs(images_folder: Path, masks_folder: Path) -> Pairs:
     for names, what, lacks in ((lonely, "images", "masks"), (sorted(masks), "masks", "images")):
         if names:
             raise DataError(
-                f"{images_folder.parent}: {len(names)} {what} have no {lacks}: {', '.join(names[:5])}"
-                f"{', …' if len(names) > 5 else ''}. Add what is missing or remove them."
+                f"{shown}: {len(names)} {what} have no {lacks}: {named(names, 5)}. Add what is missing or remove them."
             )
     if not pairs:
-        raise DataError(f"{images_folder} holds no image ({', '.join(SUFFIXES)}).")
-    return pairs
+        raise DataError(f"{shown / kind[0]} holds no image ({', '.join(SUFFIXES)}).")
+    return pairs, foreign + more
 
 
-def read_list(path: Path) -> list[str]:
+def read_list(path: Path, known: Container[str] = ()) -> list[str]:
     """Ids of a split list: one a line, with or without extension, any line ends, with or without a byte order mark.
+
+    A line may also name the file with its folder (``images/a.png``), and further columns may follow it.
+
+    Args:
+        path: the list.
+        known: ids that there are; a line that is none of them as a whole is looked at in these ways.
 
     Raises:
         DataError: if it is missing, no text, empty, or names an id twice.
@@ -167,7 +202,25 @@ def read_list(path: Path) -> list[str]:
     except (UnicodeDecodeError, OSError) as error:
         raise DataError(f"The split list {path} cannot be read ({error}). Save it as UTF-8 text.") from error
     lines = [unicodedata.normalize("NFC", line.strip()) for line in text.splitlines() if line.strip()]
-    ids = [line[: -len(Path(line).suffix)] if Path(line).suffix.lower() in SUFFIXES else line for line in lines]
+    ids = [_id_of(line, known) for line in lines]
     if not ids or len(set(ids)) != len(ids):
         raise DataError(f"The split list {path} is empty or names an id twice.")
     return ids
+
+
+def _id_of(line: str, known: Container[str]) -> str:
+    """The id that a line names: the line, the name of a file in it, or its first column."""
+    first = re.split(r"[\s,;]+", line)[0]
+    for text in (line, _file_name(line), first, _file_name(first)):
+        for id_ in (_without_suffix(text), text):
+            if id_ in known:
+                return id_
+    return _without_suffix(line)
+
+
+def _file_name(text: str) -> str:
+    return text.replace("\\", "/").rpartition("/")[2]
+
+
+def _without_suffix(text: str) -> str:
+    return text[: -len(Path(text).suffix)] if Path(text).suffix.lower() in SUFFIXES else text

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from datransnet.atomic import write_text
-from datransnet.data.images import Luminance, Truth
+from datransnet.data.images import Levels, Luminance, Truth
 from datransnet.errors import DataError
 
 SCHEMA = 2
@@ -66,6 +66,8 @@ class Manifest:
         items: images in the order of ids.
         excluded: id → why it was left out.
         treated: id → what was done to it.
+        levels: which stored values of its images became black and white.
+        remarks: what a person should know about the files and the parts, in sentences.
     """
 
     dataset: str
@@ -73,6 +75,8 @@ class Manifest:
     items: tuple[Item, ...]
     excluded: dict[str, str] = field(default_factory=dict)
     treated: dict[str, str] = field(default_factory=dict)
+    levels: Levels = "full"
+    remarks: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -123,7 +127,16 @@ class Manifest:
                 f"The manifest {path} has schema {content.get('schema')}, not {SCHEMA}. Run the split stage."
             )
         items = tuple(Item(**item) for item in content["items"])
-        manifest = cls(content["dataset"], content["split"], items, content["excluded"], content["treated"])
+        levels = content.get("levels", "full")  # manifests of earlier versions have neither this nor remarks
+        manifest = cls(
+            content["dataset"],
+            content["split"],
+            items,
+            content["excluded"],
+            content["treated"],
+            tuple(levels) if isinstance(levels, list) else levels,
+            tuple(content.get("remarks", ())),
+        )
         if manifest.digest != content["digest"]:
             raise DataError(f"The manifest {path} was altered: its digest does not fit. Run the split stage.")
         return manifest

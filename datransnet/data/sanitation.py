@@ -3,48 +3,17 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from datransnet.data.duplicates import Thumbnail, near_duplicates, thumbnail
-from datransnet.data.images import Luminance, Truth, decode_image
 from datransnet.data.manifest import Item, Part
+from datransnet.data.oddities import Oddities
+from datransnet.data.pairs import Pair
 
 QUANTILES = (0, 0.25, 0.5, 0.75, 1)
-
-
-@dataclass(frozen=True)
-class Pair:
-    """An image and its mask as they came.
-
-    Attributes:
-        image: H×W, uint8.
-        mask: H×W booleans, not always the image's size.
-        mode: of the image, as Pillow calls it.
-        grey: whether the mask holds values besides 0 and 255.
-        faint: whether the mask holds values above 0, but none that counts as target.
-    """
-
-    image: Luminance
-    mask: Truth
-    mode: str
-    grey: bool
-    faint: bool
-
-
-def read_pair(image_path: Path, mask_path: Path, above: int) -> Pair:
-    """Read an image and its mask; luminance above ``above`` is target.
-
-    Raises:
-        DataError: if one is missing or damaged.
-    """
-    image, levels = decode_image(image_path), decode_image(mask_path).pixels
-    mask = levels > above
-    grey = bool(((levels > 0) & (levels < 255)).any())
-    return Pair(image.pixels, mask, image.mode, grey, bool(levels.any() and not mask.any()))
 
 
 @dataclass
@@ -53,7 +22,6 @@ class Examination:
 
     modes: Counter[str] = field(default_factory=Counter)
     grey: list[str] = field(default_factory=list)
-    faint: list[str] = field(default_factory=list)
     mismatched: dict[str, str] = field(default_factory=dict)
     thumbnails: dict[str, Thumbnail] = field(default_factory=dict)
     areas: dict[str, list[int]] = field(default_factory=dict)
@@ -67,21 +35,20 @@ class Examination:
         self.levels[id_] = np.bincount(pair.image.ravel(), minlength=256)
         if pair.grey:
             self.grey.append(id_)
-        if pair.faint:
-            self.faint.append(id_)
 
     def alike(self) -> list[tuple[str, str]]:
         """Pairs of ids that are near duplicates."""
         ids = list(self.thumbnails)
         return [(ids[a], ids[b]) for a, b in near_duplicates(list(self.thumbnails.values()))] if ids else []
 
-    def summary(self, items: list[Item]) -> dict[str, Any]:
+    def summary(self, items: list[Item], oddities: Oddities) -> dict[str, Any]:
         """Everything as plain values for JSON.
 
-        Keys: ``images``; ``modes`` and ``sixteen_bit`` (counts); ``grey_masks``, ``faint_masks``, ``empty_masks``
-        (counts); ``mismatched`` (id → fault); ``duplicates`` (groups of equal images) and ``near_duplicates`` (pairs),
-        each with the part of every id; ``targets_per_image`` (number → images); ``target_pixels``, ``heights`` and
-        ``widths`` (five quantiles); ``intensity`` (mean, standard deviation and five quantiles of the training part).
+        Keys: ``images``; ``modes`` and ``sixteen_bit`` (counts); ``grey_masks`` and ``empty_masks`` (counts);
+        ``oddities`` (what is odd → number of files); ``mismatched`` (id → fault); ``duplicates`` (groups of equal
+        images) and ``near_duplicates`` (pairs), each with the part of every id; ``targets_per_image`` (number →
+        images); ``target_pixels``, ``heights`` and ``widths`` (five quantiles); ``intensity`` (mean, standard deviation
+        and five quantiles of the training part).
         """
         parts: dict[str, Part] = {item.id: item.part for item in items}
         equal: dict[str, list[str]] = defaultdict(list)
@@ -93,8 +60,8 @@ class Examination:
             "modes": dict(self.modes.most_common()),
             "sixteen_bit": sum(number for mode, number in self.modes.items() if mode.startswith("I")),
             "grey_masks": len(self.grey),
-            "faint_masks": len(self.faint),
             "empty_masks": sum(not self.areas[item.id] for item in items),
+            "oddities": oddities.counts(),
             "mismatched": self.mismatched,
             "duplicates": [[(id_, parts[id_]) for id_ in ids] for ids in equal.values() if len(ids) > 1],
             "near_duplicates": [[(id_, parts[id_]) for id_ in pair] for pair in self.alike()],

@@ -1,22 +1,30 @@
 """Anyone's predictions, from folders of score maps, so that they can be scored beside ours.
 
 A score map is a PNG (8 or 16 bits, black 0 and white 1), a NumPy ``.npy`` or a MATLAB ``.mat`` (one H×W array of
-numbers in [0, 1]), called as its mask, or with ``_scores`` behind as our own ``predict`` writes them.
+numbers in [0, 1]), called as its mask, or with ``_scores`` behind as our own ``predict`` writes them, or with another
+of the endings that scripts of the field use.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
-from datransnet.data.images import MASK_ABOVE, SUFFIXES, Truth, read_image, read_mask
+from datransnet.data.images import Truth, decode_image, open_image
 from datransnet.data.layouts import MASK_ENDINGS
+from datransnet.data.listing import images_in, is_foreign
+from datransnet.data.masks import MASK_ABOVE, decode_mask
+from datransnet.data.oddities import named
+from datransnet.data.pairs import PairReader
 from datransnet.errors import DataError
 
 ENDING, OVERLAY = "_scores", "_overlay"
 """What ``predict`` puts behind an image's name."""
+ENDINGS = (ENDING, "_pred", "_score", "_prob", "_predict", "_prediction", "_out", "_output", "_result", "_sal")
+"""What may stand behind a score map's name, in any case, where no mask is called so."""
+BESIDE = (OVERLAY, "_gt", "_label", "_mask")
+"""What scripts write beside a score map: no score map itself."""
 FAINT = 1.5 / 255
 """Above the highest score of a PNG whose levels are 0 and 1: a binary mask, not a score map."""
 FORMATS = (".png", ".npy", ".mat")
@@ -44,7 +52,7 @@ class Predictions:
 
     def pair(self, place: int) -> tuple[ScoreMap, Truth]:
         """A score map and its mask, H×W each."""
-        return read_scores(self.scores[place]), read_mask(self.masks[place], self.above)
+        return read_scores(self.scores[place]), decode_mask(self.masks[place], self.above).target
 
 
 def read_scores(path: Path) -> ScoreMap:
@@ -81,13 +89,27 @@ def read_scores(path: Path) -> ScoreMap:
 
 
 def _read_png(path: Path) -> ScoreMap:
-    """16 bits keep their precision; everything else as `read_image` reads it."""
-    levels = read_image(path)  # checks the file
-    with Image.open(path) as image:
+    """16 bits keep their precision; everything else as 8-bit grey.
+
+    Raises:
+        DataError: if it is coloured: a heat map's colours do not tell its scores.
+    """
+    with open_image(path) as stored:
+        image = stored.image
+        if stored.orientation > 1:
+            raise DataError(f"{path} is stored turned (EXIF). Save it upright.")
         if image.mode.startswith("I"):
             scores: ScoreMap = (np.asarray(image, dtype=np.float32) / np.float32(65535)).clip(0, 1)
             return scores
-    return levels.astype(np.float32) / np.float32(255)
+        if stored.deep_colour:
+            raise DataError(f"{path} has 16 bits a colour. Save its scores with one channel.")
+        if image.mode not in ("1", "L"):
+            pixels = np.asarray(image.convert("RGBA"))
+            if np.ptp(pixels[..., :3], axis=2).any() or np.ptp(pixels[..., 3]):
+                raise DataError(
+                    f"{path} is a coloured picture, not a score map. Save the scores themselves: grey × 255."
+                )
+    return decode_image(path).pixels.astype(np.float32) / np.float32(255)
 
 
 def find_predictions(scores: Path, masks: Path, allow_missing: bool = False, above: int = MASK_ABOVE) -> Predictions:
@@ -97,47 +119,42 @@ def find_predictions(scores: Path, masks: Path, allow_missing: bool = False, abo
         scores: the score maps; an overlay that ``predict`` wrote beside one is none.
         masks: every mask that is to be scored.
         allow_missing: leave out masks without a score map, and say which, instead of refusing.
-        above: luminance of a mask above which a pixel is target.
+        above: of 255: levels of a mask above this are target; see `datransnet.data.masks`.
 
     Raises:
-        DataError: naming every score map that is missing, has another size than its mask, or has no mask; or if no mask
-            has a target though some are not black; or if score maps are PNGs of nothing but levels 0 and 1.
+        DataError: naming every score map that is missing, has another size than its mask, or has no mask; or if it is
+            not certain what of a mask is target; or if score maps are coloured, or PNGs of nothing but levels 0 and 1.
     """
     for folder in (scores, masks):
         if not folder.is_dir():
             raise DataError(f"There is no folder {folder}.")
-    maps: dict[str, Path] = {}
-    there = sorted(path for path in scores.iterdir() if path.suffix.lower() in FORMATS)
-    overlays = {path.with_name(f"{path.stem.removesuffix(ENDING)}{OVERLAY}.png") for path in there}
-    for path in [path for path in there if path not in overlays]:
-        id_ = path.stem.removesuffix(ENDING)
-        if id_ in maps:
-            raise DataError(f"{scores} holds {maps[id_].name} and {path.name}. Remove one of them.")
-        maps[id_] = path
+    truths = {path.stem: path for path in images_in(masks)[0]}
+    maps = _score_maps(scores, {name for stem in truths for name in _names(stem)})
     found = Predictions([], [], [], [], above)
-    other_size, targets, faint, brightest = [], False, False, 0.0
-    for path in sorted(path for path in masks.iterdir() if path.suffix.lower() in SUFFIXES):
-        names = [path.stem.removesuffix(ending) for ending in MASK_ENDINGS]
-        id_ = next((name for name in names if name in maps), names[0])
+    reader, brightest, other_size = PairReader(str(masks), above), 0.0, list[str]()
+    for stem, path in truths.items():
+        id_ = next((name for name in _names(stem) if name in maps), _names(stem)[0])
         if id_ not in maps:
             found.missing.append(id_)
             continue
         found.ids.append(id_)
         found.scores.append(maps.pop(id_))
         found.masks.append(path)
-        map_, levels = read_scores(found.scores[-1]), read_image(path)
-        height, width = map_.shape
+        map_, mask = read_scores(found.scores[-1]), decode_mask(path, above)
+        if mask.orientation > 1:
+            raise DataError(f"{path} is stored turned (EXIF), its score map may lie either way. Save it upright.")
+        reader.judge(path, mask)
         if found.scores[-1].suffix.lower() == ".png":
             brightest = max(brightest, float(map_.max()))
-        targets, faint = targets or bool((levels > above).any()), faint or bool(levels.any())
-        if (height, width) != levels.shape:
-            other_size.append(f"{id_} ({width}×{height}, mask {levels.shape[1]}×{levels.shape[0]})")
+        if map_.shape != mask.target.shape:
+            (height, width), (mask_height, mask_width) = map_.shape, mask.target.shape
+            other_size.append(f"{id_} ({width}×{height}, mask {mask_width}×{mask_height})")
     faults = {
         "have no score map": [] if allow_missing else found.missing,
         "have another size than their mask": other_size,
         "have no mask": sorted(maps),
     }
-    told = [f"{len(ids)} {what}: {', '.join(ids[:8])}{', …' * (len(ids) > 8)}" for what, ids in faults.items() if ids]
+    told = [f"{len(ids)} {what}: {named(ids, 8)}" for what, ids in faults.items() if ids]
     if told:
         raise DataError(f"{scores} does not fit {masks}: {'; '.join(told)}.")
     if not found.ids:
@@ -146,6 +163,37 @@ def find_predictions(scores: Path, masks: Path, allow_missing: bool = False, abo
         raise DataError(
             f"The PNGs in {scores} are black but for levels 0 and 1. Write target as 255 (or scores × 255)."
         )
-    if faint and not targets:
-        raise DataError(f"No mask in {masks} has a pixel above {above}, but some are not black: set --mask-above to 0.")
+    reader.check_masks(len(found.ids), without_targets=True)  # false alarms can be counted without one
     return found
+
+
+def _names(stem: str) -> list[str]:
+    """What the image of a mask may be called."""
+    return [stem.removesuffix(ending) for ending in MASK_ENDINGS]
+
+
+def _score_maps(folder: Path, wanted: set[str]) -> dict[str, Path]:
+    """Score maps of a folder by the image they belong to; what lies beside one, such as an overlay, is none.
+
+    Raises:
+        DataError: if two belong to one image.
+    """
+    there = sorted(
+        path for path in folder.iterdir() if path.suffix.lower() in FORMATS and not is_foreign(PurePath(path.name))
+    )
+    maps: dict[str, Path] = {}
+    beside: dict[str, Path] = {}
+    for path in there:
+        names = [path.stem, *(path.stem[: -len(end)] for end in ENDINGS if path.stem.lower().endswith(end))]
+        id_ = next((name for name in names if name in wanted), None)
+        if id_ is None and any(path.stem.lower().endswith(end) for end in BESIDE):
+            beside[path.stem] = path
+            continue
+        id_ = id_ or path.stem.removesuffix(ENDING)
+        if id_ in maps:
+            raise DataError(f"{folder} holds {maps[id_].name} and {path.name}. Remove one of them.")
+        maps[id_] = path
+    for stem, path in beside.items():
+        if stem.rpartition("_")[0] not in maps:
+            maps[stem] = path  # beside nothing: a score map of no mask
+    return maps

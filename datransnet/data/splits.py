@@ -2,33 +2,39 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from PIL import Image
 
-from datransnet.atomic import atomic_path
+from datransnet.atomic import write_text
 from datransnet.data.catalogue import Card
 from datransnet.data.duplicates import groups
-from datransnet.data.images import MASK_ABOVE, write_png
-from datransnet.data.layouts import FOLDERS, Layout, Pairs, find_layout, read_list
+from datransnet.data.images import Levels, write_png
+from datransnet.data.inventory import inventoried
+from datransnet.data.layouts import FOLDERS, Layout, find_layout, read_list
 from datransnet.data.manifest import PARTS, Item, Manifest, Part, image_digest, pair_digest
-from datransnet.data.sanitation import Examination, Pair, read_pair
+from datransnet.data.masks import MASK_ABOVE
+from datransnet.data.oddities import named
+from datransnet.data.pairs import Mismatch, PairReader
+from datransnet.data.sanitation import Examination
 from datransnet.errors import DataError, ParameterError
 from datransnet.metrics.components import components
 from datransnet.registry import did_you_mean
 from datransnet.seeding import derive_seed
 
-Mismatch = Literal["exclude", "resize_mask"]
-"""What to do with a mask whose size is not its image's: leave the pair out, or resize the mask (nearest)."""
+Grouping = Literal["near_duplicates", "order", "none"]
+"""What stays on one side of a part that is drawn: near duplicates; frames that follow each other, cut in the order of
+their names (training first, test last); or nothing but each image itself."""
 
 RANDOM = "random"
 """The name of a split that is drawn."""
 _FOLD = re.compile(r"fold_(\d+)_of_(\d+)")
 SANITATION = "sanitation.json"
+FAR = 0.05
+"""Of all images: a drawn part that is larger or smaller than asked by more is worth a remark."""
 
 
 def fold_of(split: str) -> tuple[int, int] | None:
@@ -72,7 +78,7 @@ def given_parts(card: Card, layout: Layout, split: str) -> dict[str, Part]:
         lists = {part: layout.root / card.splits[split][part] for part in PARTS if part in card.splits[split]}
     parts: dict[str, Part] = {}
     for part in PARTS:
-        for id_ in read_list(lists[part]) if part in lists else []:
+        for id_ in read_list(lists[part], layout.pairs) if part in lists else []:
             if id_ in parts:
                 raise DataError(f"{card.name} {split}: {id_} is in {parts[id_]} and in {part}. The split leaks.")
             parts[id_] = part
@@ -126,16 +132,23 @@ def fold(
     return [replace(item, part="test" if item.id in test else "train") for item in items]
 
 
-def _fitted(pair: Pair, mismatch: Mismatch) -> tuple[Pair, str]:
-    """The pair with a mask of its image's size, and what was wrong with it ("" if nothing)."""
-    image, mask = pair.image, pair.mask
-    if image.shape == mask.shape:
-        return pair, ""
-    fault = f"mask {mask.shape[1]}×{mask.shape[0]} for an image of {image.shape[1]}×{image.shape[0]}"
-    if mismatch == "resize_mask":
-        resized = Image.fromarray(mask).resize(image.shape[::-1], Image.Resampling.NEAREST)
-        pair = replace(pair, mask=np.asarray(resized, dtype=bool))
-    return pair, fault
+def _natural(item: Item) -> list[str | int]:
+    """Sorts names as a person counts: frame 9 before frame 10."""
+    return [int(text) if text.isdigit() else text for text in re.split(r"(\d+)", item.id)]
+
+
+def cut(items: list[Item], share: float, part: Part) -> list[Item]:
+    """Move the last share of the training items, in the order of their names, to another part."""
+    ordered = sorted((item for item in items if item.part == "train"), key=_natural)
+    last = {item.id for item in ordered[len(ordered) - max(1, round(share * len(ordered))) :]}
+    return [replace(item, part=part) if item.id in last else item for item in items]
+
+
+def cut_fold(items: list[Item], number: int, count: int) -> list[Item]:
+    """Items with the stretch ``number`` of ``count``, in the order of their names, as test part."""
+    ordered = sorted(items, key=_natural)
+    test = {ordered[place].id for place in np.array_split(np.arange(len(ordered)), count)[number - 1]}
+    return [replace(item, part="test" if item.id in test else "train") for item in items]
 
 
 def split(
@@ -149,6 +162,8 @@ def split(
     mask_above: int = MASK_ABOVE,
     validation_share: float = 0.2,
     test_share: float = 0.2,
+    levels: Levels = "full",
+    grouping: Grouping = "near_duplicates",
 ) -> Manifest:
     """Write ``folder/{trainval,test}/{images,masks}``, ``manifest.json`` and ``sanitation.json`` from a dataset.
 
@@ -162,9 +177,11 @@ def split(
             ``fold_<number>_of_<count>``.
         seed: of what is drawn.
         mismatch: see `Mismatch`; every case is listed in the manifest.
-        mask_above: luminance of a mask above which a pixel is target.
+        mask_above: of 255: levels of a mask above this are target; see `datransnet.data.masks`.
         validation_share: of the training part, where no validation part is given.
         test_share: of all images, for ``random``.
+        levels: which stored values of an image become black and white.
+        grouping: see `Grouping`.
 
     Raises:
         DataError: if an image or list is missing, damaged, or contradicts another.
@@ -173,24 +190,14 @@ def split(
     layout = find_layout(raw)
     parts = given_parts(card, layout, name) or dict.fromkeys(layout.pairs, "train")
     if missing := sorted(set(parts) - set(layout.pairs)):
-        raise DataError(f"{raw}: {len(missing)} ids of split {name} have no image: {', '.join(missing[:5])}.")
+        raise DataError(f"{raw}: {len(missing)} ids of split {name} have no image: {named(missing, 5)}.")
     items: list[Item] = []
     pixels: dict[str, int] = {}
-    excluded: dict[str, str] = {}
-    treated: dict[str, str] = {}
-    seen = Examination()
-    with atomic_path(folder) as partial:
+    seen, reader = Examination(), PairReader(card.name, mask_above, levels, mismatch)
+    with inventoried(folder) as partial:
         for kind in ("images", "masks"):
             (partial / kind).mkdir(parents=True)
-        for id_, pair in _read_all({id_: layout.pairs[id_] for id_ in sorted(parts)}, mask_above):
-            pair, fault = _fitted(pair, mismatch)
-            if fault:
-                seen.mismatched[id_] = fault
-            if fault and mismatch == "exclude":
-                excluded[id_] = fault
-                continue
-            if fault:
-                treated[id_] = f"{fault}: mask resized (nearest)"
+        for id_, pair in reader.read({id_: layout.pairs[id_] for id_ in parts}):
             areas = components(pair.mask).areas
             height, width = pair.image.shape
             digests = pair_digest(pair.image, pair.mask), image_digest(pair.image)
@@ -199,59 +206,113 @@ def split(
             seen.add(id_, pair, areas)
             write_png(partial / "images" / f"{id_}.png", pair.image)
             write_png(partial / "masks" / f"{id_}.png", pair.mask.astype(np.uint8) * 255)
-        _check_masks(card.name, seen, pixels)
-        items = _drawn(items, parts, seen.alike(), pixels, name, validation_share, test_share, seed)
-        _sort_in(partial, items)
-        manifest = Manifest(card.name, name, tuple(items), excluded, treated)
-        manifest.write(partial / "manifest.json")
-        (partial / SANITATION).write_text(
-            json.dumps({"schema": 1, **seen.summary(items)}, indent=1) + "\n", encoding="utf-8"
+        reader.oddities.note(
+            f"images are in no list of {name} and are left out", *sorted(set(layout.pairs) - set(parts))
         )
+        seen.mismatched |= reader.mismatched
+        alike = seen.alike()
+        shares: dict[Part, float] = {"test": test_share, "val": validation_share}
+        items, drawn = _drawn(items, set(parts.values()), alike, pixels, name, shares, grouping, seed)
+        _check_parts(items, name)
+        _sort_in(partial, items)
+        remarks = [line for line in (reader.oddities.line(), *_remarks(items, alike, shares, drawn, grouping)) if line]
+        manifest = Manifest(card.name, name, tuple(items), reader.excluded, reader.treated, levels, tuple(remarks))
+        manifest.write(partial / "manifest.json")
+        summary = seen.summary(items, reader.oddities)
+        write_text(partial / SANITATION, json.dumps({"schema": 1, **summary}, indent=1) + "\n")
     return manifest
-
-
-def _read_all(pairs: Pairs, mask_above: int) -> Iterator[tuple[str, Pair]]:
-    """Every pair by its id; at the end an error that names all files that cannot be read."""
-    faults = []
-    for id_, paths in pairs.items():
-        try:
-            yield id_, read_pair(*paths, mask_above)
-        except DataError as error:
-            faults.append(str(error))
-    if faults:
-        more = f" {len(faults) - 3} more files cannot be read." if len(faults) > 3 else ""
-        raise DataError(" ".join(faults[:3]) + more)
-
-
-def _check_masks(name: str, seen: Examination, pixels: dict[str, int]) -> None:
-    """Refuse a dataset without a single target."""
-    if any(pixels.values()):
-        return
-    hint = "the masks hold smaller values: set data.mask_above to 0" if seen.faint else "every mask is empty"
-    raise DataError(f"{name} has no target in {len(pixels)} masks: {hint}.")
 
 
 def _drawn(
     items: list[Item],
-    parts: dict[str, Part],
+    given: set[Part],
     alike: list[tuple[str, str]],
     pixels: dict[str, int],
     split: str,
-    validation_share: float,
-    test_share: float,
+    shares: dict[Part, float],
+    grouping: Grouping,
     seed: int,
-) -> list[Item]:
-    """Items with the parts that are not given drawn."""
+) -> tuple[list[Item], list[Part]]:
+    """Items with the parts that are not given drawn; and which were drawn by their share.
+
+    Raises:
+        DataError: if there are too few images, or groups of near duplicates, for the parts.
+    """
+    together = alike if grouping == "near_duplicates" else []
+    drawn: list[Part] = []
     if numbers := fold_of(split):
-        items = fold(items, alike, pixels, *numbers, derive_seed(seed, "folds", numbers[1]))
-    elif "test" not in parts.values():
-        items = carve(items, alike, pixels, test_share, "test", derive_seed(seed, "test"))
-    if "val" not in parts.values():
-        items = carve(items, alike, pixels, validation_share, "val", derive_seed(seed, "validation"))
+        seeds = derive_seed(seed, "folds", numbers[1])
+        items = cut_fold(items, *numbers) if grouping == "order" else fold(items, together, pixels, *numbers, seeds)
+    missing: tuple[tuple[Part, str], ...] = (("test", "test"), ("val", "validation"))
+    for part, name in missing:
+        if part in given or (part == "test" and numbers):
+            continue
+        drawn.append(part)
+        items = (
+            cut(items, shares[part], part)
+            if grouping == "order"
+            else carve(items, together, pixels, shares[part], part, derive_seed(seed, name))
+        )
     empty = [part for part in PARTS if not any(item.part == part for item in items)]
     if empty:
-        raise DataError(f"{len(items)} images are too few for split {split}: no {' and no '.join(empty)} part.")
-    return items
+        number, every = len(_groups(items, together)), len(items)
+        reason = (
+            f"they are only {number} groups of near duplicates (frames of fixed cameras, say), which stay on one side. "
+            "Set data.grouping to order, which cuts them in the order of their names, or to none"
+            if number < every
+            else "add images"
+        )
+        raise DataError(f"{every} images are too few for split {split}: no {' and no '.join(empty)} part; {reason}.")
+    return items, drawn
+
+
+def _groups(items: list[Item], alike: list[tuple[str, str]]) -> Counter[int]:
+    """Sizes of the groups of near duplicates, by their labels."""
+    places = {item.id: place for place, item in enumerate(items)}
+    return Counter(groups(len(items), [(places[a], places[b]) for a, b in alike]).tolist())
+
+
+def _check_parts(items: list[Item], split: str) -> None:
+    """Refuse a part without a target: nothing can be learnt, chosen or measured there.
+
+    Raises:
+        DataError: naming it.
+    """
+    for part in PARTS:
+        inside = [item for item in items if item.part == part]
+        if inside and not any(item.targets for item in inside):
+            raise DataError(
+                f"The {part} part of split {split} has no target in its {len(inside)} images. Choose other shares or "
+                "another seed, where parts are drawn."
+            )
+
+
+def _remarks(
+    items: list[Item], alike: list[tuple[str, str]], shares: dict[Part, float], drawn: list[Part], grouping: Grouping
+) -> list[str]:
+    """What came out of drawing parts, where it is not what one would expect."""
+    found = []
+    number = Counter(item.part for item in items)
+    sizes = _groups(items, alike)
+    for part in drawn:
+        whole = len(items) if part == "test" else number["train"] + number["val"]
+        asked = shares[part] * whole
+        if abs(number[part] - asked) > max(1.5, FAR * whole):
+            found.append(
+                f"the {part} part has {number[part] / whole:.0%} of the images instead of {shares[part]:.0%}, since "
+                f"near duplicates stay on one side and the largest of {len(sizes)} groups has {max(sizes.values())} "
+                "images: set data.grouping to order or none to cut through them"
+            )
+    if drawn and grouping != "near_duplicates":
+        places = {item.id: place for place, item in enumerate(items)}
+        labels = groups(len(items), [(places[a], places[b]) for a, b in alike])
+        learnt = {int(label) for item, label in zip(items, labels, strict=True) if item.part == "train"}
+        crossing = sum(int(label) in learnt for item, label in zip(items, labels, strict=True) if item.part != "train")
+        found.append(
+            f"data.grouping is {grouping}: {crossing} of {number['val'] + number['test']} images that choose or test "
+            "have a near duplicate among those that train"
+        )
+    return found
 
 
 def _sort_in(folder: Path, items: list[Item]) -> None:

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from datransnet.atomic import atomic_path
 from datransnet.data.images import Luminance, Truth, write_png
+from datransnet.data.inventory import inventoried
 from datransnet.seeding import derive_seed
 
 Field = npt.NDArray[np.float64]
@@ -137,7 +137,7 @@ def scene(seed: int, index: int, size: int) -> tuple[Luminance, Truth, list[Targ
 
 
 def generate(folder: Path, counts: dict[str, int], size: int, seed: int) -> None:
-    """Write scenes as a dataset: ``images/``, ``masks/``, ``generated/<part>.txt`` and ``targets.csv``.
+    """Write scenes as a dataset: ``images/``, ``masks/``, ``generated/<part>.txt``, and ``targets.csv``.
 
     Args:
         folder: written whole or not at all.
@@ -145,7 +145,7 @@ def generate(folder: Path, counts: dict[str, int], size: int, seed: int) -> None
         size: height and width in pixels.
         seed: of the dataset.
     """
-    with atomic_path(folder) as partial:
+    with inventoried(folder) as partial:
         for name in ("images", "masks", "generated"):
             (partial / name).mkdir(parents=True)
         with (partial / "targets.csv").open("w", newline="", encoding="utf-8") as file:

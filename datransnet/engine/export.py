@@ -1,10 +1,12 @@
 """ONNX export, compared with PyTorch on the spot."""
 
+import json
 from pathlib import Path
 
 import torch
 
 from datransnet.atomic import atomic_path
+from datransnet.data.images import Levels
 from datransnet.errors import DATransNetError, TrainingError
 from datransnet.models.registry import Network
 
@@ -14,10 +16,11 @@ TOLERANCE = 1e-3
 """Largest difference of logits that passes for float32 rounding."""
 
 
-def export_onnx(model: Network, path: Path, height: int, width: int) -> float:
+def export_onnx(model: Network, path: Path, height: int, width: int, levels: Levels = "full") -> float:
     """Write a network for images N×1×height×width, any N, and return the largest difference of its logits.
 
-    Height and width are fixed: how far an image is padded is decided while the graph is traced.
+    The file's metadata name the ``levels`` of the images. Height and width are fixed: how far an image is padded is
+    decided while the graph is traced.
 
     Raises:
         DATransNetError: if the packages are missing (``pip install 'datransnet[export]'``).
@@ -42,7 +45,9 @@ def export_onnx(model: Network, path: Path, height: int, width: int) -> float:
         dynamo=True,
         verbose=False,
     )
-    assert program is not None
+    if program is None:
+        raise TrainingError(f"PyTorch exported nothing; {path} was not written.")
+    program.model.metadata_props["levels"] = json.dumps(levels)
     with atomic_path(path) as partial:
         program.save(partial)
         session = onnxruntime.InferenceSession(str(partial), providers=["CPUExecutionProvider"])

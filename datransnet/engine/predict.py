@@ -1,6 +1,6 @@
 """Score maps of whole images."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -42,15 +42,25 @@ def _taper(length: int, overlap: int) -> Tensor:
     return torch.minimum(rising, rising.flip(0)).clamp(max=1)
 
 
-def tiled(model: nn.Module, image: Tensor, tile: int = TILE, overlap: int = OVERLAP) -> Tensor:
+def tiles(shape: tuple[int, int], recipe: Recipe) -> int:
+    """How many times a network is asked for the scores of an image H×W: once, or once a tile."""
+    if recipe.view == "resize" or max(shape) <= TILE:
+        return 1
+    return len(_starts(shape[0], TILE, OVERLAP)) * len(_starts(shape[1], TILE, OVERLAP))
+
+
+def tiled(
+    model: nn.Module, image: Tensor, tile: int = TILE, overlap: int = OVERLAP, each: Callable[[], object] = bool
+) -> Tensor:
     """Logits of B×1×H×W of any size, predicted in tiles where a side is longer than ``tile``.
 
     In an overlap the tiles' logits are averaged with weights that fall to zero at a tile's edge, so there is no seam.
-    A network that sees its whole input at once, as attention does, sees a tile here.
+    A network that sees its whole input at once, as attention does, sees a tile here. ``each`` is called after a tile.
     """
     height, width = image.shape[-2:]
     if max(height, width) <= tile:
         whole: Tensor = model(image)
+        each()
         return whole
     total, weight = torch.zeros_like(image), torch.zeros_like(image)
     for top in _starts(height, tile, overlap):
@@ -60,21 +70,25 @@ def tiled(model: nn.Module, image: Tensor, tile: int = TILE, overlap: int = OVER
             share = rows[:, None] * columns
             total[..., top : top + tile, left : left + tile] += share * model(part)
             weight[..., top : top + tile, left : left + tile] += share
+            each()
     return total / weight
 
 
 @torch.inference_mode()
-def predict_image(model: Network, image: Luminance, recipe: Recipe, device: str = "cpu") -> ScoreMap:
+def predict_image(
+    model: Network, image: Luminance, recipe: Recipe, device: str = "cpu", each: Callable[[], object] = bool
+) -> ScoreMap:
     """Scores in [0, 1] of an image H×W at its own size; the network is in evaluation mode, on ``device``.
 
     Under ``view="resize"`` the network sees the image at the recipe's size and its scores are resized back; under
-    ``"crop"`` it sees the image whole, or in tiles (`tiled`).
+    ``"crop"`` it sees the image whole, or in tiles (`tiled`). ``each`` is called `tiles` times on the way.
     """
     if recipe.view == "resize":
         logits = model(to_input(shrink(image, recipe.size)[None], device))
         scores = resize_image(logits.cpu().double().sigmoid(), *image.shape)
+        each()
     else:
-        scores = tiled(model, to_input(np.array(image)[None], device)).cpu().double().sigmoid()
+        scores = tiled(model, to_input(np.array(image)[None], device), each=each).cpu().double().sigmoid()
     found: ScoreMap = scores[0, 0].clamp(0, 1).numpy()
     return found
 

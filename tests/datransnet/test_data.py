@@ -15,9 +15,10 @@ from datransnet.data.catalogue import CATALOGUE, SIRST, SYNTHETIC, Archive, Card
 from datransnet.data.dataset import load_part
 from datransnet.data.download import git_blob_hash, obtain
 from datransnet.data.fetch import content_digest, fetch
-from datransnet.data.images import read_image, read_mask
+from datransnet.data.images import read_image
 from datransnet.data.layouts import FOLDERS, find_layout, read_list
 from datransnet.data.manifest import Manifest
+from datransnet.data.masks import read_mask
 from datransnet.data.splits import split
 from datransnet.data.synthetic import generate, scene
 from datransnet.errors import DataError, ParameterError
@@ -86,7 +87,10 @@ def test_fetch_and_split_write_one_layout(toy, tmp_path):
 
 def test_the_carved_validation_depends_on_its_seed_alone(toy, tmp_path):
     fetch(toy, tmp_path / "raw")
-    parts = [split_toy(toy, tmp_path / "raw", tmp_path / "data", seed=seed).ids("val") for seed in (1, 1, 2, 3, 4)]
+    parts = [
+        split_toy(toy, tmp_path / "raw", tmp_path / "data", seed=seed, validation_share=0.5).ids("val")
+        for seed in (1, 1, 2, 3, 4)
+    ]
     assert parts[0] == parts[1]
     assert len({tuple(ids) for ids in parts}) > 1
 
@@ -159,10 +163,12 @@ def test_an_id_in_two_parts_is_a_leak(toy, tmp_path):
 @pytest.mark.parametrize(("mismatch", "images"), [("exclude", 5), ("resize_mask", 6)])
 def test_a_mask_of_another_size_is_treated_as_told(toy, tmp_path, mismatch, images):
     fetch(toy, tmp_path / "raw")
-    (tmp_path / "raw/masks/t3_pixels0.png").write_bytes(png(np.full((80, 90), 255, dtype=np.uint8)))
+    mask = np.zeros((80, 81), dtype=np.uint8)  # twice the image's, but for rounding
+    mask[10:14, 20:24] = 255
+    (tmp_path / "raw/masks/t3_pixels0.png").write_bytes(png(mask))
     manifest = split_toy(toy, tmp_path / "raw", tmp_path / "data", mismatch=mismatch)
     assert len(manifest.items) == images
-    assert "mask 90×80 for an image of 40×40" in (manifest.excluded | manifest.treated)["t3"]
+    assert "mask 81×80 for an image of 40×40" in (manifest.excluded | manifest.treated)["t3"]
 
 
 def test_an_altered_image_is_refused(scenes, tmp_path):

@@ -12,9 +12,9 @@ from datransnet.data.catalogue import CATALOGUE, SIRST, own_card
 from datransnet.data.dataset import load_folder
 from datransnet.data.duplicates import groups, near_duplicates, thumbnail
 from datransnet.data.fetch import fetch, fetch_folder
-from datransnet.data.images import read_mask
 from datransnet.data.layouts import find_layout
 from datransnet.data.manifest import Item, Manifest
+from datransnet.data.masks import read_mask
 from datransnet.data.splits import carve, fold, fold_of, split
 from datransnet.data.synthetic import scene
 from datransnet.errors import DataError, ParameterError
@@ -170,16 +170,16 @@ def test_an_id_in_both_folders_leaks(own, tmp_path):
         find_layout(tmp_path / "source")
 
 
-def test_masks_of_zeros_and_ones_are_told_and_read_as_told(own, tmp_path):
+def test_masks_of_zeros_and_ones_are_read_as_such(own, tmp_path):
     as_plain(*own, tmp_path / "source")
     for path in (tmp_path / "source/masks").iterdir():
         Image.fromarray(read_mask(path).astype(np.uint8)).save(path)
     fetch_folder(tmp_path / "source", tmp_path / "raw")
-    with pytest.raises(DataError, match=r"set data\.mask_above to 0"):
-        split(own_card("Own"), tmp_path / "raw", tmp_path / "data", "half", seed=0)
-    assert not (tmp_path / "data").exists()
-    manifest = split(own_card("Own"), tmp_path / "raw", tmp_path / "data", "half", seed=0, mask_above=0)
-    assert manifest.content == laid(as_plain, own, tmp_path / "reference").content
+    expected = laid(as_plain, own, tmp_path / "reference").content
+    for above in (127, 0):
+        manifest = split(own_card("Own"), tmp_path / "raw", tmp_path / "data", "half", seed=0, mask_above=above)
+        assert manifest.content == expected
+    assert "another highest value" in " ".join(manifest.remarks)
 
 
 def test_folds_are_disjoint_whole_and_alike(own, tmp_path):

@@ -1,0 +1,165 @@
+"""The command ``predict``: score maps, overlays and a table of detections of images of any size."""
+
+import csv
+import logging
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import typer
+from PIL import Image
+from scipy import ndimage
+
+from datransnet.atomic import atomic_path
+from datransnet.data.images import Luminance, Truth, decode_image, image_size, write_png
+from datransnet.data.listing import images_in
+from datransnet.data.oddities import named
+from datransnet.data.scores import ENDING, OVERLAY
+from datransnet.engine.distributed import check_device
+from datransnet.engine.predict import ScoreMap, predict_image, tiles
+from datransnet.errors import DataError, ParameterError
+from datransnet.metrics.components import components
+from datransnet.weights import learnt_levels, load_weights
+
+log = logging.getLogger(__name__)
+
+SHRUNK = 2.0
+"""Images that are shrunk by more before a network sees them are worth a warning."""
+TABLE = "detections.csv"
+COLUMNS = ("image", "row", "col", "area", "score")
+
+
+def overlay(image: Luminance, prediction: Truth) -> Image.Image:
+    """The image in grey with the outline of the prediction in red, just outside of it."""
+    outline = ndimage.binary_dilation(prediction, np.ones((3, 3), dtype=bool)) & ~prediction
+    colours = np.repeat(image[:, :, None], 3, axis=2)
+    colours[outline] = (230, 40, 40)
+    return Image.fromarray(colours)
+
+
+def detections(scores: ScoreMap, threshold: float) -> list[dict[str, float]]:
+    """Connected predictions: centroid (row, col, in pixels), area in pixels, highest score."""
+    found = components(scores > threshold)
+    return [
+        {
+            "row": round(row, 2),
+            "col": round(column, 2),
+            "area": int(found.areas[index]),
+            "score": round(float(scores[found.labels == index + 1].max()), 4),
+        }
+        for index, (row, column) in enumerate(found.centroids.tolist())
+    ]
+
+
+def predict_command(
+    named_paths: list[Path], weights: Path, out: Path, threshold: float, size: int, device: str
+) -> None:
+    """Write NAME_scores.png (16 bits) and NAME_overlay.png of each image, and detections.csv.
+
+    Calls into one folder add up: the table keeps the rows of images that this call does not read.
+
+    Raises:
+        DataError: naming the images that cannot be read, once all others are done.
+    """
+    check_device(device)
+    paths, faults = _images(named_paths, out)
+    known = _known_rows(out / TABLE)
+    model, recipe = load_weights(weights, size)
+    levels = learnt_levels(weights)
+    model.to(device)
+    out.mkdir(parents=True, exist_ok=True)
+    rows, poor, done, shrunk = list[dict[str, Any]](), list[str](), list[Path](), 1.0
+    lengths = [tiles(image_size(path), recipe) for path in paths]
+    with typer.progressbar(length=sum(lengths), file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
+        for path, length in zip(paths, lengths, strict=True):
+            try:
+                decoded = decode_image(path, levels)
+            except DataError as error:
+                faults.append(str(error))
+                bar.update(length)
+                continue
+            image = decoded.pixels
+            poor += [path.name] * decoded.loses_levels
+            if recipe.view == "resize":
+                shrunk = max(shrunk, max(image.shape) / recipe.size)
+            scores = predict_image(model, image, recipe, device, each=lambda: bar.update(1))
+            with atomic_path(out / f"{path.stem}{ENDING}.png") as partial:
+                write_png(partial, np.rint(scores * 65535).astype(np.uint16))
+            with atomic_path(out / f"{path.stem}{OVERLAY}.png") as partial:
+                overlay(image, scores > threshold).save(partial, format="PNG")
+            rows += [{"image": path.name, **found} for found in detections(scores, threshold)]
+            done.append(path)
+    if done:
+        new = {path.stem for path in done}
+        _write_rows(out / TABLE, [*(row for row in known if Path(row["image"]).stem not in new), *rows])
+    if poor:
+        log.warning(
+            "%d images of more than 8 bits keep few of their levels (%s): train with data.levels (--levels).",
+            len(poor),
+            named(poor),
+        )
+    print(f"{out}: {len(rows)} detections in {len(done)} images.")
+    if shrunk > SHRUNK:
+        log.warning(
+            "These weights see every image at %d² pixels, as they were trained: the largest was shrunk %.1f times, and "
+            "small targets may vanish in that. Cut images into pieces, or train with --view crop.",
+            recipe.size,
+            shrunk,
+        )
+    if faults:
+        raise DataError(" ".join(faults))
+
+
+def _images(paths: Sequence[Path], out: Path) -> tuple[list[Path], list[str]]:
+    """The image files that are named, those of a named folder in order; and what is wrong with folders that hold none.
+
+    Raises:
+        ParameterError: if two would be written under one name.
+    """
+    found, faults = list[Path](), list[str]()
+    for path in paths:
+        images = _in_folder(path, out) if path.is_dir() else [path]
+        if not images:
+            inside = [child.name for child in sorted(path.iterdir()) if child.is_dir() and child.name[0] != "."]
+            hint = f" Name one of its folders: {named(inside)}." if inside else ""
+            faults.append(f"{path} is a folder without an image.{hint}")
+        found += images
+    names = Counter(image.stem for image in found)
+    if twice := [stem for stem, number in names.items() if number > 1]:
+        raise ParameterError(f"Two images are called {twice[0]}: their outputs would overwrite each other.")
+    return found, faults
+
+
+def _in_folder(folder: Path, out: Path) -> list[Path]:
+    """Images of a folder without what this command has written there."""
+    images = images_in(folder)[0]
+    written = {f"{image.stem}{ending}" for image in images for ending in (ENDING, OVERLAY)}
+    if folder.resolve() == out.resolve():  # score maps and overlays of images that lie elsewhere
+        written |= {image.stem for image in images if image.stem.endswith((ENDING, OVERLAY))}
+    return [image for image in images if image.stem not in written]
+
+
+def _known_rows(path: Path) -> list[dict[str, Any]]:
+    """Rows of the table that earlier calls have written.
+
+    Raises:
+        DataError: if it has other columns: it is somebody else's.
+    """
+    if not path.exists():
+        return []
+    with path.open("r", newline="", encoding="utf-8") as file:
+        table = csv.DictReader(file)
+        rows = list(table)
+    if table.fieldnames is not None and tuple(table.fieldnames) != COLUMNS:
+        raise DataError(f"{path} is not a table of this command: it has other columns. Choose another --out.")
+    return rows
+
+
+def _write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
+    with atomic_path(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)

@@ -1,0 +1,153 @@
+"""Masks of any depth, colour and mode, read as booleans where their meaning is certain and refused by name elsewhere.
+
+A pixel's *level* is its brightest channel, so that a red or blue target counts as a white one does. What level is
+target is certain where a mask has two, 0 and another, whatever that is: 1, 255, 65535, the red of a palette. A mask of
+more levels is a grey one on the scale of its depth, and ``above`` decides. Where the scale is not certain, ``above`` 0
+makes it so: then everything that is not black is target.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from scipy import ndimage
+
+from datransnet.data.images import Counts, Stored, Truth, as_stored, open_image
+from datransnet.errors import DataError
+
+MASK_ABOVE = 127
+"""Of 255: levels above this are target; released masks hold grey values too."""
+COLOURED = 32
+"""Channels of a coloured mask differ by more; a grey one saved as JPEG may differ by less."""
+MOST_LEVELS = 32
+"""A mask whose pixels are mostly grey, of more levels than these, is a picture."""
+FAINT = 31
+"""Of 255: a group of pixels above this, none of which counts as target, is a target that was not meant to be lost;
+JPEG's noise is below."""
+
+REMEDY = (
+    "Write target as 255 and everything else as 0, or set data.mask_above (--mask-above) to 0: then everything that is "
+    "not black is target."
+)
+
+
+@dataclass(frozen=True)
+class Mask:
+    """A mask as it came.
+
+    Attributes:
+        target: H×W booleans, upright.
+        white: the level that stands for target, as stored; 0 where the mask is black.
+        top: the highest level that the file's depth can hold.
+        grey: whether it holds levels between black and white.
+        coloured: whether its channels differ.
+        alpha: whether the mask is the file's transparency.
+        lost: groups of faint pixels that do not count as target.
+        orientation: EXIF's.
+    """
+
+    target: Truth
+    white: float
+    top: float
+    grey: bool = False
+    coloured: bool = False
+    alpha: bool = False
+    lost: int = 0
+    orientation: int = 1
+
+    def as_stored(self) -> Truth:
+        """The booleans as they lie in the file, whatever EXIF says."""
+        return as_stored(self.target, self.orientation)
+
+
+def decode_mask(path: Path, above: int = MASK_ABOVE) -> Mask:
+    """Read a mask; see the module for what is certain.
+
+    Args:
+        path: the file.
+        above: of 255: levels above this are target.
+
+    Raises:
+        DataError: as `open_image`; or if it is not certain what is target.
+    """
+    with open_image(path) as stored:
+        level, alpha, coloured = _level(path, stored, above)
+        mask = _decided(path, level, above, coloured or stored.image.mode in ("P", "PA"))
+        return replace(
+            mask, target=stored.shown(mask.target), coloured=coloured, alpha=alpha, orientation=stored.orientation
+        )
+
+
+def read_mask(path: Path, above: int = MASK_ABOVE) -> Truth:
+    """A mask as H×W booleans: the target of `decode_mask`."""
+    return decode_mask(path, above).target
+
+
+def _level(path: Path, stored: Stored, above: int) -> tuple[Counts, bool, bool]:
+    """Brightest channel of each pixel, or the transparency where that is the mask; and whether colours differ."""
+    image = stored.image
+    if stored.deep_colour:
+        raise DataError(f"{path} has 16 bits a colour, of which masks need 8. Save it with one channel or 8 bits.")
+    if image.mode in ("1", "L", "F") or image.mode.startswith("I"):
+        return np.asarray(image).astype(np.uint8) * 255 if image.mode == "1" else np.asarray(image), False, False
+    pixels = np.asarray(image.convert("RGBA"))
+    colours, transparency = pixels[..., :3], pixels[..., 3]
+    level: npt.NDArray[np.uint8] = colours.max(axis=2)
+    coloured = bool((np.ptp(colours, axis=2) > COLOURED).any())
+    if transparency.min() == transparency.max():
+        transparent = transparency.max() == 0 and level.min() == level.max()  # nothing is to be seen
+        return level * (not transparent), False, coloured
+    if level.min() == level.max():
+        return transparency, True, False
+    if ((level > 0) != (transparency > 0)).any() and ((level > above) != (transparency > above)).any():
+        raise DataError(
+            f"{path} is one mask by its colours and another by its transparency. Save it without the wrong one."
+        )
+    return level, False, coloured
+
+
+def _decided(path: Path, level: Counts, above: int, of_colours: bool) -> Mask:
+    """What of some levels is target.
+
+    Raises:
+        DataError: where that is not certain.
+    """
+    highest, lowest = float(level.max()), float(level.min())
+    if not (np.isfinite(highest) and lowest >= 0):
+        raise DataError(f"{path} holds values below 0, or no numbers. {REMEDY}")
+    top = 255.0 if level.dtype == np.uint8 else 65535.0
+    two = bool(((level == 0) | (level == highest)).all())
+    if two or above == 0:
+        return Mask(level > 0, highest, top, grey=not two)
+    white = _white(level, highest, top)
+    if white is None:
+        count = len(np.unique(level))
+        raise DataError(f"{path} holds {count} levels up to {highest:g}, none of which is certainly target. {REMEDY}")
+    scaled = level * (255 / white)
+    if len(np.unique(level)) > MOST_LEVELS and (np.abs(scaled - 127.5) < 127.5 - FAINT).mean() > 0.5:
+        raise DataError(f"More than half of the pixels of {path} are grey: it looks like an image, not like a mask.")
+    target = scaled > above
+    lost = _lost(scaled > FAINT, target)
+    if lost and of_colours:
+        raise DataError(f"{path} has {lost} places of a colour too dark to count as target. {REMEDY}")
+    return Mask(target, white, top, grey=True, lost=lost)
+
+
+def _white(level: Counts, highest: float, top: float) -> float | None:
+    """White of a grey mask: that of its depth, or of 8 bits in a wider file; None if it is brighter or fainter."""
+    if level.dtype.kind == "f":
+        return None
+    return next((white for white in (top, 255.0) if white * MASK_ABOVE / 255 < highest <= white), None)
+
+
+def _lost(visible: Truth, target: Truth) -> int:
+    """Groups of visible pixels without one that counts as target."""
+    labels, number = ndimage.label(visible, np.ones((3, 3)))
+    return int(number) - len(np.unique(labels[target & visible]))
+
+
+def resized(mask: Truth, height: int, width: int) -> Truth:
+    """A mask at another size, nearest neighbour."""
+    return np.asarray(Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST), dtype=bool)
