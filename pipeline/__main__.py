@@ -14,6 +14,7 @@ app = typer.Typer(
 )
 
 STAGES = {
+    "check": "See that nothing of yours lies where the study writes.",
     "fetch": "Fetch or generate the dataset.",
     "split": "Split it into train, validation and test parts.",
     "tune": "Search hyperparameters with Ray Tune and Optuna.",
@@ -35,7 +36,12 @@ def _run(module: str, debug: bool, function: str = "main", **options: object) ->
         from pipeline.support.paths import Study
 
         end_with_parent()
-        getattr(import_module(module), function)(Study.here(), **options)
+        study = Study.here()
+        if module.removeprefix("pipeline.") in STAGES:
+            from pipeline.support.outputs import check_outputs
+
+            check_outputs(study)  # also where a stage is not started by DVC
+        getattr(import_module(module), function)(study, **options)
 
     raise typer.Exit(run_command(command, debug))
 

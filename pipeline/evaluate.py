@@ -119,6 +119,7 @@ def _describe(study: Study, manifest: Manifest) -> dict[str, Any]:
         "summary": manifest.summary(),
         "excluded": manifest.excluded,
         "treated": manifest.treated,
+        "remarks": list(manifest.remarks),
         "sanitation": json.loads((study.data / SANITATION).read_text(encoding="utf-8")),
     }
 
@@ -172,7 +173,7 @@ def _peer(study: Study, name: str, test: Images, curves: Path) -> dict[str, Any]
         DataError: naming those that are missing, of the wrong size, or too many.
     """
     params = study.params
-    folder = (study.home / Path(params.evaluate.peers[name]).expanduser()).resolve()
+    folder = study.named(params.evaluate.peers[name]).resolve()
     found = find_predictions(folder, study.data / "test" / "masks")
     paths = dict(zip(found.ids, found.scores, strict=True))
     maps = [read_scores(paths[id_]) for id_ in test.ids]

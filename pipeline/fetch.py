@@ -1,8 +1,7 @@
 """Stage fetch: the dataset as its authors publish it, as its owner has it, or as our generator draws it."""
 
-from pathlib import Path
-
 from datransnet.data.fetch import fetch, fetch_folder
+from datransnet.data.oddities import named
 from datransnet.data.synthetic import generate
 from datransnet.seeding import derive_seed
 from pipeline.support.console import say
@@ -14,11 +13,14 @@ def main(study: Study) -> None:
     params = study.params
     card = params.data.card
     if params.data.source is not None:
-        fetch_folder((study.home / Path(params.data.source).expanduser()).resolve(), study.raw)
+        foreign = fetch_folder(study.named(params.data.source).resolve(), study.raw)
     elif card.archive:
-        fetch(card, study.raw)
+        foreign = fetch(card, study.raw)
     else:
         scenes = params.data.synthetic
         counts = {"train": scenes.train, "val": scenes.val, "test": scenes.test}
+        foreign = []
         generate(study.raw, counts, scenes.size, derive_seed(params.seed, "scenes"))
+    if foreign:
+        say(f"fetch: {len(foreign)} files of other systems are left out ({named(foreign)})")
     say(f"fetch: {card.name} is in {study.raw.relative_to(study.folder)}; terms: {card.terms}")

@@ -15,6 +15,8 @@ def main(study: Study) -> None:
         data.split,
         mismatch=data.mismatch,
         mask_above=data.mask_above,
+        levels=data.levels,
+        grouping=data.grouping,
         validation_share=data.validation_share,
         test_share=data.test_share,
         seed=study.params.seed,
@@ -23,6 +25,8 @@ def main(study: Study) -> None:
         say(f"split: {id_} is left out: {fault} (data.mismatch: exclude)")
     for id_, treatment in manifest.treated.items():
         say(f"split: {id_}: {treatment}")
+    for remark in manifest.remarks:
+        say(f"split: {remark}")
     parts = ", ".join(
         f"{part} {count['images']} images with {count['targets']} targets" for part, count in manifest.summary().items()
     )

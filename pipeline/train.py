@@ -4,6 +4,7 @@ import json
 import shutil
 
 from datransnet.atomic import atomic_path
+from datransnet.data.images import Levels
 from pipeline.support.cluster import run_jobs
 from pipeline.support.memory import with_share
 from pipeline.support.paths import Study
@@ -33,11 +34,11 @@ def main(study: Study) -> None:
         best = max(range(len(jobs)), key=lambda index: records[index].best_iou)
         everything = params.protocol == "literature"  # selects on the test part
         learnt = sorted(item.image for item in manifest.items if everything or item.part != "test")
-        _publish(study, jobs[best], records[best].best_iou, learnt)
+        _publish(study, jobs[best], records[best].best_iou, learnt, manifest.levels)
         parent.model = study.models / "best"
 
 
-def _publish(study: Study, job: Job, val_iou: float, learnt: list[str]) -> None:
+def _publish(study: Study, job: Job, val_iou: float, learnt: list[str], levels: Levels) -> None:
     """Write the best model with a card that says what it is, and which images it has seen."""
     run = job.run
     card = {
@@ -47,6 +48,7 @@ def _publish(study: Study, job: Job, val_iou: float, learnt: list[str]) -> None:
         "split": run.split,
         "data_digest": run.data_digest,
         "learnt": learnt,
+        "levels": levels,
         "protocol": run.protocol,
         "selected_on": "test part †" if run.protocol == "literature" else "validation part",
         "val_iou": val_iou,

@@ -2,20 +2,21 @@
 
 import json
 import os
-import shutil
 
 from datransnet.errors import DATransNetError, ParameterError
 from pipeline.support.console import say
+from pipeline.support.outputs import check_outputs
 from pipeline.support.paths import Study
 
 
 def validate(study: Study, schema: bool = False) -> None:
-    """Check the parameters and, unless ``schema``, that every network they name can be built.
+    """Check the parameters, that no path in them leads where the study writes, and, unless ``schema``, every network.
 
     Raises:
         ParameterError: naming every mistake.
     """
     params = study.params
+    check_outputs(study)
     if not schema:
         from pipeline.support.networks import check_models  # imports torch
 
@@ -69,7 +70,8 @@ def clean(study: Study) -> None:
     for key, record in all_records(study.runs):
         folder = RunFolder(study.runs, key)
         if record.status in ("infeasible", "failed", "interrupted") and not folder.is_held():
-            shutil.rmtree(folder.path)
+            if not folder.remove():
+                say(f"{folder.path} stays: it holds files that no run has written.")
             removed += 1
     say(f"{removed} unfinished runs removed from {study.runs}.")
 

@@ -12,7 +12,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from datransnet.data.catalogue import CATALOGUE, Card, own_card
-from datransnet.data.splits import known_split
+from datransnet.data.images import Levels
+from datransnet.data.splits import Grouping, known_split
 from datransnet.engine.recipe import Recipe
 from datransnet.errors import ParameterError
 from datransnet.metrics.conventions import CONVENTIONS
@@ -35,7 +36,10 @@ class Data(Strict):
     """Which dataset and split, and how its known faults are treated.
 
     ``source`` is a folder with a person's own dataset, from the project's root or absolute; ``dataset`` then only names
-    it.
+    it. Of 255, levels of a mask above ``mask_above`` are target; 0 takes everything that is not black. ``levels`` says
+    which stored values of an image become black and white: ``full`` (what the file's depth can hold), ``minmax`` or
+    ``percentile`` of each image, or two values, as for thermal counts. ``grouping`` says what stays on one side of a
+    part that is drawn: ``near_duplicates``, frames in the ``order`` of their names, or ``none``.
     """
 
     dataset: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
@@ -43,9 +47,25 @@ class Data(Strict):
     split: str
     mismatch: Literal["exclude", "resize_mask"] = "exclude"
     mask_above: int = Field(127, ge=0, le=254)
+    levels: Levels = "full"
+    grouping: Grouping = "near_duplicates"
     validation_share: float = Field(0.2, gt=0, lt=1)
     test_share: float = Field(0.2, gt=0, lt=1)
     synthetic: Synthetic = Synthetic()
+
+    @field_validator("dataset")
+    @classmethod
+    def _a_folder_of_its_own(cls, value: str) -> str:
+        if value.lower() == "raw":
+            raise ValueError("data/raw holds the datasets as fetched: give yours another name")
+        return value
+
+    @field_validator("levels")
+    @classmethod
+    def _ordered(cls, value: Levels) -> Levels:
+        if isinstance(value, tuple) and not (math.isfinite(value[1] - value[0]) and value[0] < value[1]):
+            raise ValueError("of two values the first, black, must be below the second, white")
+        return value
 
     @field_validator("split", mode="before")
     @classmethod

@@ -42,6 +42,10 @@ class Study:
         candidates = (self.folder, *self.folder.parents)
         return next((folder for folder in candidates if (folder / ".dvc").is_dir()), self.folder)
 
+    def named(self, path: str) -> Path:
+        """A path as the parameters name it: absolute, from the user's home folder, or from the project's root."""
+        return self.home / Path(path).expanduser()
+
     @property
     def raw(self) -> Path:
         """The dataset as fetched."""

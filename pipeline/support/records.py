@@ -166,6 +166,10 @@ def plan(
     )
 
 
+OWN = ("record.json", "checkpoint.pt", "weights.safetensors", "error.log", "lock", "*-logits.npz", "latency-*.json")
+"""What is written into a run's folder."""
+
+
 class RunFolder:
     """The folder of one run."""
 
@@ -204,6 +208,16 @@ class RunFolder:
                 return False
         except Timeout:
             return True
+
+    def remove(self) -> bool:
+        """Remove what was written into the folder; returns whether nothing else was there, so that it is gone."""
+        for pattern in (*OWN, ".*.partial"):
+            for path in self.path.glob(pattern):
+                path.unlink()
+        if any(self.path.iterdir()):
+            return False
+        self.path.rmdir()
+        return True
 
     def settle(self, status: Status) -> Record | None:
         """Give a run that no process holds any more its final status, unless it has one; returns the record."""

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from datransnet.data.images import Levels, to_luminance
 from datransnet.engine.predict import predict_image
 from datransnet.engine.recipe import Recipe
 from datransnet.models import Network
-from datransnet.weights import load_weights
+from datransnet.weights import learnt_levels, load_weights
 from pipeline.support.source import PACKAGES, ROOT
 
 REQUIREMENTS = ("torch", "numpy", "scipy", "pillow", "safetensors", "filelock", "annotated-types")
@@ -26,20 +27,24 @@ JUDGED = "judged"
 
 @dataclass(frozen=True)
 class Segmenter:
-    """A trained network as a function from images to scores and masks."""
+    """A trained network as a function from images to scores and masks; ``levels`` are those it has learnt from."""
 
     network: Network
     recipe: Recipe
+    levels: Levels = "full"
 
     def predict(self, images: npt.NDArray[Any], params: dict[str, Any] | None = None) -> dict[str, npt.NDArray[Any]]:
-        """Scores in [0, 1] and masks (score above ``params["threshold"]``) of grey images B×H×W, levels 0 to 255."""
-        grey = np.asarray(images).clip(0, 255).astype(np.uint8)
+        """Scores in [0, 1] and masks (score above ``params["threshold"]``) of grey images B×H×W.
+
+        Their values are 0 to 255, or, where the network has learnt from other levels, counts as the files hold them.
+        """
+        grey = [to_luminance(image, self.levels) for image in np.asarray(images)]
         scores = np.stack([predict_image(self.network, image, self.recipe) for image in grey]).astype(np.float32)
         return {"scores": scores, "mask": (scores > (params or {}).get("threshold", 0.5)).astype(np.uint8)}
 
 
 def _load_pyfunc(path: str) -> Segmenter:
-    return Segmenter(*load_weights(Path(path)))
+    return Segmenter(*load_weights(Path(path)), learnt_levels(Path(path)))
 
 
 def register(client: Any, uri: str, run: str, name: str, folder: Path) -> None:
@@ -56,9 +61,9 @@ def register(client: Any, uri: str, run: str, name: str, folder: Path) -> None:
     known = client.search_model_versions(f"name = '{name}'")
     if any(found.tags.get("run_key") == card["key"] and JUDGED in found.tags for found in known):
         return
-    size = (-1, -1, -1)
+    size, kind = (-1, -1, -1), np.dtype("uint8" if learnt_levels(folder) == "full" else "uint16")
     signature = ModelSignature(
-        inputs=Schema([TensorSpec(np.dtype("uint8"), size)]),
+        inputs=Schema([TensorSpec(kind, size)]),
         outputs=Schema([TensorSpec(np.dtype("float32"), size, "scores"), TensorSpec(np.dtype("uint8"), size, "mask")]),
         params=ParamSchema([ParamSpec("threshold", "double", 0.5)]),
     )
@@ -70,7 +75,7 @@ def register(client: Any, uri: str, run: str, name: str, folder: Path) -> None:
             data_path=str(folder),
             code_paths=[str(ROOT / package) for package in PACKAGES],
             signature=signature,
-            input_example=np.zeros((1, 32, 32), np.uint8),
+            input_example=np.zeros((1, 32, 32), kind),
             pip_requirements=[f"{package}=={version(package).partition('+')[0]}" for package in REQUIREMENTS],
         )
     if not client.search_registered_models(f"name = '{name}'"):
