@@ -1,5 +1,8 @@
 """Stage split: train, validation and test parts in one layout, ``data/<NAME>/{trainval,test}``, with a manifest."""
 
+import shutil
+from uuid import uuid4
+
 from datransnet.data.splits import split
 from pipeline.support.console import say
 from pipeline.support.paths import Study
@@ -21,6 +24,7 @@ def main(study: Study) -> None:
         test_share=data.test_share,
         seed=study.params.seed,
     )
+    _show(study)
     for id_, fault in manifest.excluded.items():
         say(f"split: {id_} is left out: {fault} (data.mismatch: exclude)")
     for id_, treatment in manifest.treated.items():
@@ -31,3 +35,12 @@ def main(study: Study) -> None:
         f"{part} {count['images']} images with {count['targets']} targets" for part, count in manifest.summary().items()
     )
     say(f"split: {manifest.dataset} {manifest.split}: {parts}; digest {manifest.digest[:12]}")
+
+
+def _show(study: Study) -> None:
+    """Make ``data/<NAME>`` a link to what was written. What stands there is ours: the stage check has seen to that."""
+    if study.shown.is_dir() and not study.shown.is_symlink():  # where earlier versions wrote to
+        shutil.rmtree(study.shown)
+    link = study.shown.with_name(f".{study.shown.name}.{uuid4().hex[:8]}.partial")
+    link.symlink_to(study.data.relative_to(study.shown.parent))
+    link.replace(study.shown)

@@ -105,13 +105,14 @@ def open_image(path: Path) -> Iterator[Stored]:
         DataError: if the file is missing, unreadable, damaged, too large, no image, or holds several.
     """
     try:
-        with Image.open(path) as image:
+        # By handle: a named file is mapped by Pillow, which then mangles an uncompressed TIFF that is stored turned.
+        with path.open("rb") as file, Image.open(file) as image:
             if image.width * image.height > LARGEST_IMAGE:
                 raise DataError(f"{path} has {image.width}×{image.height} pixels, more than an infrared image has.")
             if (pages := getattr(image, "n_frames", 1)) > 1:
                 raise DataError(f"{path} holds {pages} images. Save the one that is meant in a file of its own.")
-            orientation = _orientation(image)
             deep = ";16" in str(image.tile) and not image.mode.startswith("I")
+            orientation = _orientation(image)
             image.load()
             yield Stored(image, orientation, image.format == "TIFF", deep)
     except FileNotFoundError:

@@ -6,7 +6,9 @@ metric beside the weights is no obstacle, and no danger.
 """
 
 import pickle
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -111,16 +113,23 @@ def read_checkpoint(path: Path) -> object:
     Raises:
         DataError: if the file is missing, or no checkpoint.
     """
+    if _is_torchscript(path):  # torch.load would hand it to a reader that makes its classes
+        raise DataError(
+            f"{path} is a TorchScript archive, whose code is not run. Save the network's state dict instead."
+        )
     try:
         return torch.load(path, map_location="cpu", weights_only=False, pickle_module=_PICKLE)
     except FileNotFoundError:
         raise DataError(f"There is no checkpoint {path}.") from None
     except Exception as error:  # torch.load raises many kinds for a file that is no checkpoint
-        script = " It is a TorchScript archive: save the state dict of the network instead." * (
-            "TorchScript" in str(error)
-        )
         reason = str(error).split("\n")[0].rstrip(".")[:120]
-        raise DataError(f"{path} cannot be read as a checkpoint ({reason or type(error).__name__}).{script}") from error
+        raise DataError(f"{path} cannot be read as a checkpoint ({reason or type(error).__name__}).") from error
+
+
+def _is_torchscript(path: Path) -> bool:
+    with suppress(OSError, zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
+        return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    return False
 
 
 def state_dicts(content: object, place: str = "", depth: int = DEPTH) -> Iterator[tuple[str, Mapping[Any, Any]]]:

@@ -7,6 +7,7 @@ everything else must match exactly.
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,7 @@ RENAMES = (
 )
 
 
+@cache
 def renamed(key: str) -> str:
     """Our name of a released key.
 

@@ -27,10 +27,11 @@ FOLDERS = {
     "results/evaluation": rf"evaluation\.json|targets\.csv|examples\.npz|curves/({KEY}|peer-.+)\.csv",
     "reports/tables": r"(main|references(_apart)?|selection|operating|ablation|components|cost|search|detection_limit)"
     r"\.(csv|md|tex)",
-    "reports/figures": r"(roc|calibration|detection_limit|search|slices|parallel|pareto|training|examples)\.(png|svg)",
+    "reports/figures": r"(roc|calibration|detection_limit|search|slices|parallel|pareto|training|examples)"
+    r"\.(png|svg|pdf)",
     "reports/plots": r"(roc|pd_fa|training)\.csv",
 }
-"""Outs that are folders, and what the names of their files look like."""
+"""Folders of outs, and what the names of their files look like."""
 
 
 def check_outputs(study: Study) -> None:
@@ -40,6 +41,11 @@ def check_outputs(study: Study) -> None:
         ParameterError: naming the path or the files, and the remedy.
     """
     _check_paths(study)
+    if study.shown.is_symlink() and study.shown.resolve() != study.data.resolve():
+        raise ParameterError(
+            f"{study.shown} is a link to {study.shown.resolve()}, but it is where this study shows the split dataset. "
+            "Move the link, or give the dataset another name (data.dataset)."
+        )
     for folder, foreign in _folders(study).items():
         if folder.is_dir() and (names := foreign(folder)):
             raise ParameterError(
@@ -55,7 +61,7 @@ def _check_paths(study: Study) -> None:
     paths = {f"evaluate.peers.{name}": study.named(path) for name, path in peers.items()}
     if data.source is not None:
         paths["data.source"] = study.named(data.source)
-    outs = [*_folders(study), *(study.folder / name for name in (*FILES, *PAGES))]
+    outs = [*_folders(study), study.shown, *(study.folder / name for name in (*FILES, *PAGES))]
     outs += [study.home / name for name in ("runs", "mlartifacts", "mlruns.db", "unsent")]
     for key, path in paths.items():
         links = _links(path)
@@ -63,7 +69,7 @@ def _check_paths(study: Study) -> None:
             linked = next((f"holds a link ({link}) to" for link in links if _touches(link, out)), "")
             if how := _touches(path, out) or linked:
                 raise ParameterError(
-                    f"{key} = {path} {how} {out}, which this study writes and replaces: your files would be removed. "
+                    f"{key} ({path}) {how} {out}, which this study writes and replaces: your files would be removed. "
                     "Keep them elsewhere, for instance beside the project, and name that place."
                 )
     if (mirror := mirror_folder()) is not None:
@@ -72,7 +78,7 @@ def _check_paths(study: Study) -> None:
                 raise ParameterError(f"DATRANSNET_MIRROR = {mirror} lies in {out}, which this study replaces. Move it.")
 
 
-IS, INSIDE, AROUND = "is", "lies in", "contains"
+IS, INSIDE, AROUND = "is the same as", "lies in", "contains"
 
 
 def _touches(path: Path, out: Path) -> str:
@@ -104,11 +110,16 @@ def _folders(study: Study) -> dict[Path, Callable[[Path], list[str]]]:
     def by_name(pattern: str) -> Callable[[Path], list[str]]:
         def foreign(folder: Path) -> list[str]:
             names = (path.relative_to(folder).as_posix() for path in files_below(folder))
-            return [name for name in names if not re.fullmatch(pattern, name)]
+            return [name for name in names if name != ".gitignore" and not re.fullmatch(pattern, name)]  # DVC's
 
         return foreign
 
-    found: dict[Path, Callable[[Path], list[str]]] = {study.raw: unnoted, study.data: _foreign_to_split}
+    split = study.data if study.shown.is_symlink() else study.shown  # a folder there was written by earlier versions
+    found: dict[Path, Callable[[Path], list[str]]] = {
+        study.raw: unnoted,
+        study.data: _foreign_to_split,
+        split: _foreign_to_split,
+    }
     return found | {study.folder / name: by_name(pattern) for name, pattern in FOLDERS.items()}
 
 

@@ -53,7 +53,15 @@ class Study:
 
     @property
     def data(self) -> Path:
-        """The dataset as split."""
+        """The dataset as split.
+
+        An out of DVC's, which an experiment checks out by force before any stage: so it lies where nobody keeps files.
+        """
+        return self.folder / "data" / ".split" / self.params.data.dataset
+
+    @property
+    def shown(self) -> Path:
+        """A link to the dataset as split, where people look for it."""
         return self.folder / "data" / self.params.data.dataset
 
     @property

@@ -113,7 +113,7 @@ class StudyFolder:
         return left
 
     def copy(self, folder: Path) -> "StudyFolder":
-        shutil.copytree(self.folder, folder)
+        shutil.copytree(self.folder, folder, symlinks=True)
         return StudyFolder(folder)
 
 
