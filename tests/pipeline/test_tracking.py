@@ -45,7 +45,7 @@ def tracker(tmp_path):
 
 def opened(tracker: Tracker, **parent: object) -> StageRun:
     made = StageRun(tracker, "train", "one", {"a": {"b": 1}}, **parent)
-    made.open(encoding="utf-8")
+    made.open()
     return made
 
 
@@ -124,9 +124,9 @@ def test_what_a_killed_stage_left_running_is_ended_by_one_with_other_parameters(
 
 def test_all_parameters_arrive_however_many(tracker):
     many = {f"p{number}": number for number in range(230)}
-    run = StageRun(tracker, "tune", "one", many).open(encoding="utf-8")
+    run = StageRun(tracker, "tune", "one", many).open()
     assert len(tracker.client().get_run(run).data.params) == 230
-    assert StageRun(tracker, "tune", "one", many | {"p0": 1, "new": 2}).open(encoding="utf-8") == run
+    assert StageRun(tracker, "tune", "one", many | {"p0": 1, "new": 2}).open() == run
     known = tracker.client().get_run(run).data.params
     assert (known["p0"], known["new"]) == ("0", "2")
 
