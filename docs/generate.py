@@ -1,13 +1,17 @@
 """Write what is generated in the documentation: the reference pages, and the results in the README.
 
-``make docs`` writes; ``python docs/generate.py --check`` only says what is stale, with exit code 1.
+``make docs`` writes from the working tree; ``python docs/generate.py --check`` only says what is stale, with exit code
+1. It holds the README's results against the tables as git's index has both: a study that somebody has just run changes
+its tables in the working tree, by rounding at least, and makes no committed page stale.
 """
 
 import dataclasses
 import importlib
 import inspect
 import re
+import subprocess
 import sys
+from collections.abc import Callable
 from inspect import formatannotation
 from pathlib import Path
 from typing import Annotated, get_args, get_origin
@@ -153,17 +157,30 @@ def signature(value: object) -> str:
         return "(…)"
 
 
-def readme_page() -> str:
-    """The README with the main tables of the committed studies."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN)
+def in_tree(name: str) -> str:
+    """A file of the working tree."""
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def in_index(name: str) -> str:
+    """A file as git's index has it; empty where it has none, where this is no repository, and where there is no git."""
+    command = ["git", "-C", str(ROOT), "show", f":./{name}"]
+    try:
+        return subprocess.run(command, capture_output=True, encoding="utf-8", check=True).stdout
+    except (FileNotFoundError, subprocess.CalledProcessError):
+        return ""
+
+
+def readme_page(read: Callable[[str], str]) -> str:
+    """The README with the main tables of both studies, as ``read`` reads them all."""
+    before, rest = read("README.md").split(BEGIN)
     _, after = rest.split(END)
     rows = ["| study | convention | seeds | IoU (%) | nIoU (%) | Pd (%) | Fa (1e-6) |", "|---|---|---|---|---|---|---|"]
     for title, folder in (
         ("default, synthetic", "reports"),
         ("SIRST `idx_427`, width 8, CPU", "studies/sirst/reports"),
     ):
-        for line in (ROOT / folder / "tables/main.md").read_text(encoding="utf-8").splitlines():
+        for line in read(f"{folder}/tables/main.md").splitlines():
             if line.startswith("| DATransNet"):
                 _, convention, seeds, iou, niou, _, pd, fa, _ = (cell.strip() for cell in line.strip("| ").split("|"))
                 rows.append(f"| [{title}]({folder}/tables) | {convention} | {seeds} | {iou} | {niou} | {pd} | {fa} |")
@@ -174,21 +191,21 @@ PAGES = {
     "docs/reference/params.md": params_page,
     "docs/reference/commands.md": commands_page,
     "docs/reference/python.md": python_page,
-    "README.md": readme_page,
 }
 
 
 def main() -> None:
     """Write the pages, or say which are stale."""
-    stale = []
-    for name, page in PAGES.items():
-        text = page()
-        if not (ROOT / name).exists() or (ROOT / name).read_text(encoding="utf-8") != text:
-            stale.append(name)
-            if "--check" not in sys.argv:
-                (ROOT / name).write_text(text, encoding="utf-8")
-    if "--check" in sys.argv and stale:
-        sys.exit(f"stale: {', '.join(stale)}. Run make docs.")
+    texts = {name: page() for name, page in PAGES.items()}
+    if "--check" not in sys.argv:
+        for name, text in (texts | {"README.md": readme_page(in_tree)}).items():
+            (ROOT / name).write_text(text, encoding="utf-8")
+        return
+    stale = [name for name, text in texts.items() if not (ROOT / name).exists() or in_tree(name) != text]
+    if (readme := in_index("README.md")) and readme_page(in_index) != readme:
+        stale.append("README.md")
+    if stale:
+        sys.exit(f"stale: {', '.join(stale)}. Run make docs, and commit README.md with the tables it shows.")
 
 
 if __name__ == "__main__":
