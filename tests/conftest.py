@@ -6,12 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 from datransnet.data.catalogue import SYNTHETIC
 from datransnet.data.splits import split
 from datransnet.data.synthetic import generate
 
 torch.set_num_threads(1)  # tiny tensors: threads would only wait for each other
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 ROOT = Path(__file__).parents[1]
 OUTSIDE = Path(os.environ.get("DATRANSNET_SHARED", ROOT.parent / "shared"))

@@ -68,7 +68,7 @@ def test_float32_is_as_near_to_float64_as_the_literal_form(path):
     assert (ours - exact).abs().max() < max(10 * worst, 1e-3 * exact.abs().max())
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     d=st.integers(1, 4),
     more=st.tuples(st.integers(1, 9), st.integers(1, 9)),

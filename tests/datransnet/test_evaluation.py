@@ -119,7 +119,7 @@ def equal(first, second):
         assert np.array_equal(getattr(one, field), getattr(other, field))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32), st.integers(1, 7), st.sampled_from([1, 60, 10**6]), st.sampled_from([1, 3]), st.randoms())
 def test_neither_pieces_nor_threads_nor_order_change_anything(seed, images, pixels, workers, order):
     pairs = [random_pair(np.random.default_rng([seed, image])) for image in range(images)]
@@ -133,7 +133,7 @@ def test_neither_pieces_nor_threads_nor_order_change_anything(seed, images, pixe
         evaluation.PIECE = usual
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32))
 def test_a_translated_pair_has_the_same_curves(seed):
     pair = random_pair(np.random.default_rng(seed))

@@ -68,14 +68,14 @@ tenths = st.integers(0, 10).map(lambda n: n / 10)
 levels = st.sampled_from([0.0, 0.2, 0.5, 0.50001, 0.8, 1.0])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(maps(levels), min_size=1, max_size=5), st.sampled_from(sorted(CONVENTIONS)))
 def test_the_order_of_images_does_not_matter(pairs, convention):
     forth, back = (astuple(score(order, convention)) for order in (pairs, pairs[::-1]))
     assert forth == pytest.approx(back, nan_ok=True)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(maps(levels), st.sampled_from(sorted(CONVENTIONS)))
 def test_a_translated_pair_scores_the_same(pair, convention):
     first, second = (
@@ -84,7 +84,7 @@ def test_a_translated_pair_scores_the_same(pair, convention):
     assert astuple(score(first, convention)) == pytest.approx(astuple(score(second, convention)), nan_ok=True)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(maps(levels), min_size=1, max_size=4))
 def test_pixel_curves_are_monotone_and_end_at_one(pairs):
     curve = roc(pairs).pixel
@@ -94,7 +94,7 @@ def test_pixel_curves_are_monotone_and_end_at_one(pairs):
         assert (curve.x[-1], curve.y[-1]) == (1, 1)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(maps(tenths))
 def test_the_pixel_auc_is_the_probability_of_the_right_order(pair):
     scores, mask = pair
@@ -104,7 +104,7 @@ def test_the_pixel_auc_is_the_probability_of_the_right_order(pair):
         assert roc([pair]).pixel.area == pytest.approx(expected, abs=1e-12)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(arrays(bool, (8, 8)))
 def test_components_are_eight_connected_and_in_raster_order(binary):
     found = components(binary)
