@@ -1,7 +1,6 @@
 """The training loop: it learns, it can be stopped anywhere, and it says when it cannot go on."""
 
 import multiprocessing
-import os
 import signal
 import subprocess
 import sys
@@ -37,6 +36,8 @@ recipe = Recipe(epochs=30, batch_size=4, lr=5e-3, view="crop", size=32, augment=
 model = create_model("datransnet", image_size=32, width=4)
 for metrics in fit(model, load_part(data, "train"), load_part(data, "val"), recipe, seed=1, checkpoint=checkpoint):
     print(metrics["epoch"], flush=True)
+print(recipe.epochs + 1, flush=True)
+sys.stdin.read()  # who is to be killed does not end before
 torch.save(model.state_dict(), checkpoint.with_name("final.pt"))
 """
 
@@ -52,9 +53,9 @@ def losses(epochs) -> list[float]:
 
 def test_training_learns(scenes):
     train = load_part(scenes, "train")
-    recipe = Recipe(epochs=25, batch_size=4, lr=5e-3, view="crop", size=48, loss="soft_iou_bce", validate_every=25)
+    recipe = Recipe(epochs=25, batch_size=2, lr=1e-2, view="crop", size=48, loss="soft_iou_bce", validate_every=25)
     history = list(fit(small(), train, train, recipe, seed=1))
-    assert history[-1]["loss"] < 0.7 * history[0]["loss"]
+    assert history[-1]["loss"] < 0.7 * history[0]["loss"]  # on four seeds it was 0.20 to 0.24 times that
 
 
 OPTIONS = [
@@ -83,12 +84,13 @@ def test_a_killed_training_goes_on_bit_for_bit(scenes, tmp_path):
     def start(folder, wait_for=None):
         folder.mkdir(exist_ok=True)
         command = [sys.executable, "-c", SCRIPT, str(scenes), str(folder / "c.pt")]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        for line in process.stdout:
-            if wait_for and int(line) == wait_for:
-                time.sleep(np.random.default_rng(wait_for).uniform(0, 0.05))  # into an epoch or a checkpoint's write
-                os.kill(process.pid, signal.SIGKILL)
-        process.wait()
+        told = subprocess.PIPE if wait_for else subprocess.DEVNULL
+        with subprocess.Popen(command, stdin=told, stdout=subprocess.PIPE, text=True) as process:
+            for line in process.stdout:
+                if wait_for and int(line) >= wait_for:
+                    time.sleep(np.random.default_rng(wait_for).uniform(0, 0.05))  # into an epoch or a write
+                    process.kill()
+                    break
         return process.returncode
 
     assert start(tmp_path / "whole") == 0
@@ -99,30 +101,36 @@ def test_a_killed_training_goes_on_bit_for_bit(scenes, tmp_path):
     assert all(torch.equal(whole[name], killed[name]) for name in whole)
 
 
-def write_for_ever(path, started):
+def write_for_ever(path, said):
     number = (load_checkpoint(path) or {"number": 0})["number"]
-    started.put(number)
+    said.send(number)
     while True:
         number += 1
         save_checkpoint(path, {"number": number, "weights": torch.full((200_000,), float(number))})
+        if said:
+            said.send("written")
+            said = None
 
 
 def test_a_checkpoint_is_whole_after_fifty_kills_while_writing(tmp_path):
     rng = np.random.default_rng(0)
     fork = multiprocessing.get_context("fork")  # torch is imported once, not fifty times
     reached = 0
-    for _ in range(50):
-        started = fork.SimpleQueue()
-        process = fork.Process(target=write_for_ever, args=(tmp_path / "c.pt", started))
+    for number in range(50):
+        heard, said = fork.Pipe(duplex=False)
+        process = fork.Process(target=write_for_ever, args=(tmp_path / "c.pt", said))
         process.start()
-        assert started.get() == reached  # what was written is whole, and where the next one goes on
+        said.close()  # so that its death is heard, too
+        assert heard.recv() == reached  # what was written is whole, and where the next one goes on
+        if number % 2:  # every other one writes at least once, however slow it is
+            assert heard.recv() == "written"
         time.sleep(rng.uniform(0, 0.03))
         process.kill()
         process.join()
         if state := load_checkpoint(tmp_path / "c.pt"):
             reached = state["number"]
             assert (state["weights"] == reached).all()
-    assert reached > 0
+    assert reached >= 25
 
 
 def test_training_stops_when_validation_stops_improving(scenes):
