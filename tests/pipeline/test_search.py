@@ -1,7 +1,7 @@
 """Spaces with conditions, samplers, earlier knowledge, budgets, and sweeps of several objectives and seeds."""
 
 import json
-import time
+from types import SimpleNamespace
 
 import optuna
 import pytest
@@ -172,16 +172,19 @@ def test_importance_goes_to_what_matters():
     assert importances(several, 2)["a"] > 0.8
 
 
-def test_the_hours_of_earlier_starts_count(tmp_path):
-    plan = params(wall_hours=1 / 3600)
+def test_the_hours_of_earlier_starts_count(tmp_path, monkeypatch):
+    moment = 100.0
+    monkeypatch.setattr("pipeline.support.sweep.time", SimpleNamespace(monotonic=lambda: moment))
+    plan = params(wall_hours=1)
     found = open_study(study(tmp_path), "x")
     budget = Budget(found, {}, plan)
+    moment += 3600
     assert not budget.stop_all()
-    time.sleep(1.1)
+    moment += 1
     assert budget.stop_all()
     budget.close()
     assert Budget(found, {}, plan).stop_all()
-    assert not Budget(found, {}, params(wall_hours=1)).stop_all()
+    assert not Budget(found, {}, params(wall_hours=2)).stop_all()
 
 
 @pytest.fixture

@@ -67,21 +67,22 @@ def test_the_key_depends_on_everything_a_run_is(change):
     assert replace(RUN).key == RUN.key
 
 
-def hold(path, held, release):
+def hold(path, said):
     with RunFolder(path, RUN.key).locked():
-        held.set()
-        release.wait(30)
+        said.send("held")
+        multiprocessing.parent_process().join()
 
 
 def test_a_run_that_a_process_holds_is_running_and_else_interrupted(tmp_path):
     folder = RunFolder(tmp_path, RUN.key)
     folder.write(record())
     context = multiprocessing.get_context("spawn")
-    held, release = context.Event(), context.Event()
-    process = context.Process(target=hold, args=(tmp_path, held, release))
+    heard, said = context.Pipe(duplex=False)
+    process = context.Process(target=hold, args=(tmp_path, said))
     process.start()
+    said.close()  # so that its death is heard, too
     try:
-        assert held.wait(60)
+        assert heard.recv() == "held"
         assert [found.status for _, found in all_records(tmp_path)] == ["running"]
     finally:
         process.kill()
