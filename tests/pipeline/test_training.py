@@ -23,7 +23,8 @@ from tests.pipeline.conftest import StudyFolder, tiny_params
 @pytest.fixture
 def job(scenes, tmp_path):
     content = tiny_params()
-    content["recipe"] |= {"epochs": 3, "batch_size": 6, "lr": 1e-3}  # nine images: a batch of six, and one of three
+    content["recipe"] |= {"epochs": 3, "batch_size": 6}  # nine images: a batch of six, and one of three
+    content["recipe"] |= {"loss": "soft_iou_bce", "lr": 1e-4}  # Adam magnifies what rounding leaves of no gradient
     params, manifest = parse_params(content, "tiny"), Manifest.read(scenes / "manifest.json")
     run = plan(params, manifest, params.model.arguments(), params.recipe, 0)
     tracker = Tracker("sqlite://", "x", tmp_path, {})
@@ -43,12 +44,12 @@ def test_two_processes_train_what_one_does(job, tmp_path):
     cut_off.close()  # as a scheduler stops a trial
     assert not multiprocessing.active_children()
     assert job.folder.read().status == "pruned"
-    assert losses(execute(job)) == pytest.approx(expected, rel=1e-4)  # goes on from its checkpoint, in the same process
+    assert losses(execute(job)) == pytest.approx(expected, rel=1e-5)  # goes on from its checkpoint, in the same process
     assert not multiprocessing.active_children()
     image = torch.rand(1, 1, 40, 40)
     with torch.no_grad():
         logits = [load_trained(job.run, found.folder.weights).eval()(image) for found in (alone, job)]
-    assert torch.allclose(*logits, atol=1e-3)
+    assert torch.allclose(*logits, atol=5e-4)
 
 
 def test_a_process_that_dies_is_told(job):
