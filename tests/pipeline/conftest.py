@@ -71,8 +71,12 @@ class StudyFolder:
 
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         """Start a command in a process group of its own, as a terminal does."""
+        return self.python("-m", "pipeline", *arguments, **environment)
+
+    def python(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        """The same of any Python."""
         return subprocess.Popen(
-            [sys.executable, "-m", "pipeline", *arguments],
+            [sys.executable, *arguments],
             cwd=self.folder,
             env={**os.environ, "TEST_MARK": self.mark, "MLFLOW_TRACKING_URI": "", **environment},
             stdout=subprocess.PIPE,
