@@ -1,4 +1,8 @@
-"""Small studies, run by the real commands."""
+"""Small studies, run by the real commands.
+
+Nothing here has a deadline: how long a thing takes depends on the machine and on what else it does. Tests wait for
+events, and what hangs is ended by pytest's own limit (``timeout`` in pyproject.toml).
+"""
 
 import os
 import shutil
@@ -10,6 +14,7 @@ import time
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +93,7 @@ class StudyFolder:
 
     def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         process = self.start(*arguments, **environment)
-        out, err = process.communicate(timeout=300)
+        out, err = process.communicate()
         return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
     def succeed(self, *stages: str) -> None:
@@ -96,37 +101,55 @@ class StudyFolder:
             done = self.run(stage)
             assert done.returncode == 0, f"{stage}: {done.stdout}{done.stderr}"
 
-    def processes(self) -> list[str]:
-        """Command lines of processes that carry this study's mark."""
-        found = []
+    def processes(self) -> dict[int, str]:
+        """Command lines of processes that carry this study's mark, by their ids."""
+        found = {}
         for process in Path("/proc").iterdir():
             try:
                 if process.name.isdigit() and f"TEST_MARK={self.mark}".encode() in (process / "environ").read_bytes():
                     line = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
                     if line:  # a zombie has none
-                        found.append(line)
+                        found[int(process.name)] = line
             except OSError:
                 continue
         return found
 
-    def wait_until_alone(self, seconds: float = 150) -> list[str]:
-        """What is still running after a while."""
-        end = time.monotonic() + seconds
-        while (left := self.processes()) and time.monotonic() < end:
-            time.sleep(0.2)
-        return left
+    def wait_until_alone(self) -> None:
+        """Wait until none of the study's processes runs; if pytest's limit ends the wait, say who does, and kill it."""
+        try:
+            while self.processes():
+                time.sleep(0.2)
+        except BaseException:
+            for number, line in self.processes().items():
+                print("left behind:", line)
+                with suppress(ProcessLookupError):
+                    os.kill(number, signal.SIGKILL)
+            raise
 
     def copy(self, folder: Path) -> "StudyFolder":
         shutil.copytree(self.folder, folder, symlinks=True)
         return StudyFolder(folder)
 
 
-def wait_for(condition: Callable[[], object], otherwise: str, seconds: float = 120) -> None:
-    """Wait until a condition holds."""
-    end = time.monotonic() + seconds
+def wait_for(
+    condition: Callable[[], object], process: subprocess.Popen[Any], otherwise: str, log: Path | None = None
+) -> None:
+    """Wait until a condition holds, or fail as soon as the process that should bring it about has ended without.
+
+    What the process said is read from its ``log``, or else from its pipes.
+    """
     while not condition():
-        assert time.monotonic() < end, otherwise
+        if process.poll() is not None and not condition():
+            said = log.read_text(encoding="utf-8") if log else "".join(text or "" for text in process.communicate())
+            pytest.fail(f"{otherwise}; its process ended with {process.returncode}: {said}")
         time.sleep(0.02)
+
+
+def end(process: subprocess.Popen[Any]) -> None:
+    """Kill a process that leads a group, and the group, also where they have ended by themselves."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def free_port() -> int:
@@ -139,7 +162,7 @@ def free_port() -> int:
 def answers(address: str) -> bool:
     """Whether a server is there."""
     try:
-        return bool(urllib.request.urlopen(address, timeout=5).status == 200)
+        return bool(urllib.request.urlopen(address).status == 200)
     except OSError:
         return False
 
@@ -151,7 +174,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, St
     root = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "studies"
     root.mkdir(exist_ok=True)
     study = StudyFolder(root / "whole")
-    with FileLock(root / "lock", timeout=500):
+    with FileLock(root / "lock"):
         if not (root / "made").exists():
             study.write(tiny_params())
             for stage in STAGES:
@@ -159,4 +182,4 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, St
                 study.succeed(stage)
             (root / "made").touch()
     yield {"whole": study} | {stage: StudyFolder(root / f"before-{stage}") for stage in STAGES}
-    assert not study.wait_until_alone()
+    study.wait_until_alone()

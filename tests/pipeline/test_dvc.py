@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -153,15 +154,20 @@ def test_a_failing_stage_is_not_cached(project):
 
 def test_nothing_outlives_a_killed_dvc(project):
     params = yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8"))
-    params["recipe"]["epochs"] = 200
+    params["recipe"]["epochs"] = 10_000  # no training ends by itself
     folder = project.parent / "killed"
     shutil.copytree(project, folder)
     (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     study = StudyFolder(folder)
     before = set(folder.glob("runs/*"))
     marked = {**environment(folder), "TEST_MARK": study.mark}
-    dvc = subprocess.Popen(["dvc", "repro", "train"], cwd=folder, env=marked, stdout=subprocess.DEVNULL)
-    wait_for(lambda: set(folder.glob("runs/*/checkpoint.pt")) - before, "no training began")
+    log = folder.parent / "dvc.log"
+    with log.open("w", encoding="utf-8") as output:
+        dvc = subprocess.Popen(["dvc", "repro", "train"], cwd=folder, env=marked, stdout=output, stderr=output)
+    wait_for(lambda: {path.parent for path in folder.glob("runs/*/checkpoint.pt")} - before, dvc, "no training", log)
     dvc.kill()
-    dvc.wait()
-    assert not study.wait_until_alone()
+    assert dvc.wait() == -signal.SIGKILL
+    study.wait_until_alone()
+    cut = [path for path in folder.glob("runs/*/record.json") if path.parent not in before]
+    assert {json.loads(path.read_text(encoding="utf-8"))["status"] for path in cut} <= {"interrupted", "running"}
+    assert cut

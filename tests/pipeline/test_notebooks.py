@@ -19,7 +19,8 @@ def test_a_notebook_runs(path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
     monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")
     book = nbformat.read(path, as_version=4)
-    NotebookClient(book, timeout=300, resources={"metadata": {"path": str(ROOT / "notebooks")}}).execute()
+    patient = {"timeout": None, "startup_timeout": 1800}  # as pytest is
+    NotebookClient(book, **patient, resources={"metadata": {"path": str(ROOT / "notebooks")}}).execute()
     assert all(cell.execution_count for cell in book.cells if cell.cell_type == "code")
 
 

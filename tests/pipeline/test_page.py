@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import urllib.parse
@@ -15,7 +14,7 @@ import pytest
 from pipeline.support.tables import Table
 from pipeline.support.verdict import verdict
 from tests.conftest import ROOT
-from tests.pipeline.conftest import answers, free_port, wait_for
+from tests.pipeline.conftest import answers, end, free_port, wait_for
 from tests.pipeline.test_support import evaluation
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -32,7 +31,7 @@ def browse(address: str, *options: str) -> subprocess.CompletedProcess[str]:
     if not BROWSER:
         pytest.skip("no Chromium (Debian: chromium)")
     command = [BROWSER, "--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", *options, address]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.study
@@ -113,20 +112,22 @@ def test_the_curves_can_be_read_off(reference):
 
 
 @pytest.fixture
-def tracking(reference):
+def tracking(reference, tmp_path):
     """The tracking server on the whole study, as `make ui` starts it."""
     command = re.search(r"^ui:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)[1]
     port = free_port()
     command = command.replace("\\\n", " ").replace("$(PORT)", str(port))
     command = command.replace("$(CURDIR)", str(reference["whole"].folder))
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    server = subprocess.Popen(["sh", "-c", command], env={**os.environ, "PATH": path}, process_group=0, **quiet)
-
-    wait_for(lambda: answers(f"http://127.0.0.1:{port}/health"), "the MLflow UI does not start")
-    yield f"http://127.0.0.1:{port}"
-    os.killpg(server.pid, signal.SIGKILL)
-    server.wait()
+    environment, log = {**os.environ, "PATH": path}, tmp_path / "ui.log"
+    with log.open("w", encoding="utf-8") as output:
+        told = {"stdout": output, "stderr": output}
+        server = subprocess.Popen(["sh", "-c", command], env=environment, process_group=0, **told)
+    try:
+        wait_for(lambda: answers(f"http://127.0.0.1:{port}/health"), server, "the MLflow UI does not start", log)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        end(server)
 
 
 @pytest.mark.study

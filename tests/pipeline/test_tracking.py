@@ -5,11 +5,9 @@ import logging
 import multiprocessing
 import os
 import shutil
-import signal
 import sqlite3
 import subprocess
 import sys
-import time
 import urllib.request
 from dataclasses import replace
 from pathlib import Path
@@ -27,10 +25,10 @@ from pipeline.support.serving import register
 from pipeline.support.stage_run import StageRun, sync
 from pipeline.support.tracking import Tracker
 from tests.conftest import ROOT
-from tests.pipeline.conftest import StudyFolder, answers, free_port, interruptible, tiny_params, wait_for
+from tests.pipeline.conftest import StudyFolder, answers, end, free_port, interruptible, tiny_params, wait_for
 from tests.pipeline.test_support import RUN, history, record
 
-SECONDS = float(os.environ.get("DATRANSNET_SECONDS", "5"))
+RUNS = int(os.environ.get("DATRANSNET_RUNS", "12"))
 DATA = {"name": "Toy half", "digest": "d" * 40, "summary": {"train": {"images": 3, "targets": 4, "empty": 0}}}
 
 
@@ -189,7 +187,7 @@ with StageRun(tracker_at(home), "train", "one", {}) as stage:
 def test_a_store_that_breaks_is_told_in_one_line(tmp_path):
     """MLflow logs what it raises with a traceback; what the stage says is enough."""
     command = [sys.executable, "-c", BROKEN_STORE, str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     (line,) = (line for line in done.stderr.splitlines() if "FutureWarning" not in line)
     assert "no such table: latest_metrics" in line
     assert "Nothing is lost" in line
@@ -214,21 +212,21 @@ def test_what_waits_is_delivered_in_the_order_in_which_it_came(tmp_path):
 
 
 def write_runs(folder: Path, parent: str, number: int, ready: Any) -> None:
-    """Send runs of twenty epochs, an epoch at a time, for some seconds; leaves how many points were sent."""
+    """Send some runs of twenty epochs, an epoch at a time."""
     logging.basicConfig(filename=folder / f"{number}.log")
-    tracker, sent, seed = tracker_at(folder), 0, 1000 * number
-    tracker.client().get_run(parent)
-    ready.wait(120)
-    end = time.monotonic() + SECONDS
-    while time.monotonic() < end:
-        seed += 1
-        run = replace(RUN, seed=seed)
+    try:
+        tracker = tracker_at(folder)
+        tracker.client().get_run(parent)
+    except BaseException:
+        ready.abort()  # nobody waits for who does not come
+        raise
+    ready.wait()
+    for seed in range(RUNS):
+        run = replace(RUN, seed=1000 * number + seed)
         for epochs in range(1, 21):
             status = "running" if epochs < 20 else "done"
             known = record(history=history(epochs), status=status, run=run)
             tracker.send(parent, "train", "full", run.key, known)
-        sent += 20
-    (folder / f"{number}.sent").write_text(str(sent), encoding="utf-8")
 
 
 def test_eight_processes_write_at_once_and_nothing_is_lost(tracker, tmp_path):
@@ -240,8 +238,7 @@ def test_eight_processes_write_at_once_and_nothing_is_lost(tracker, tmp_path):
         writer.start()
     for writer in writers:
         writer.join()
-    sent = [int((tmp_path / f"{number}.sent").read_text(encoding="utf-8")) for number in range(8)]
-    assert min(sent) > 0
+    assert [writer.exitcode for writer in writers] == [0] * 8
     assert [(tmp_path / f"{number}.log").read_text(encoding="utf-8") for number in range(8)] == [
         ""
     ] * 8  # not "database is locked"
@@ -251,8 +248,7 @@ def test_eight_processes_write_at_once_and_nothing_is_lost(tracker, tmp_path):
         (doubled,) = database.execute(
             "select count(*) from (select 1 from metrics where key='loss' group by run_uuid, step having count(*) > 1)"
         ).fetchone()
-    print(f"{points} points of {sum(sent)} from 8 processes")
-    assert (points, doubled) == (sum(sent), 0)
+    assert (points, doubled) == (8 * RUNS * 20, 0)
 
 
 class Server:
@@ -267,22 +263,24 @@ class Server:
         command += ["--backend-store-uri", f"sqlite:///{self.folder / 'server.db'}", "--workers", "1"]
         command += ["--artifacts-destination", str(self.folder / "artifacts")]
         environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        self.process = subprocess.Popen(command, env=environment, process_group=0, **quiet)
-        wait_for(lambda: answers(f"{self.uri}/health"), "the tracking server does not start")
+        log = self.folder / "server.log"
+        with log.open("a", encoding="utf-8") as output:
+            told = {"stdout": output, "stderr": output}
+            self.process = subprocess.Popen(command, env=environment, process_group=0, **told)
+        wait_for(lambda: answers(f"{self.uri}/health"), self.process, "the tracking server does not start", log)
 
     def kill(self) -> None:
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
+        end(self.process)
 
 
 @pytest.fixture
 def server(tmp_path):
     made = Server(tmp_path)
-    made.start()
-    yield made
-    made.kill()
+    try:
+        made.start()
+        yield made
+    finally:
+        made.kill()
 
 
 def points(database: Path, stage: str) -> dict[str, list[tuple[int, float]]]:
@@ -317,12 +315,17 @@ def test_a_server_that_dies_during_a_study_gets_every_point_once(reference, tmp_
     params["recipe"]["epochs"] = 40
     study.write(params)
     process = study.start("train", MLFLOW_TRACKING_URI=server.uri)
-    wait_for(lambda: points(tmp_path / "server.db", "train"), "nothing arrives")
+    wait_for(lambda: points(tmp_path / "server.db", "train"), process, "nothing arrives")
     server.kill()
     known = {path: path.stat().st_mtime_ns for path in study.folder.glob("runs/*/record.json")}
-    wait_for(lambda: any(p.stat().st_mtime_ns > t for p, t in known.items()), "training waits for the server")
+
+    def goes_on() -> bool:
+        """Training does not wait for the server; the stage may even have ended."""
+        return any(path.stat().st_mtime_ns > moment for path, moment in known.items()) or process.poll() == 0
+
+    wait_for(goes_on, process, "training fails with its server")
     server.start()
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate()
     assert process.returncode == 0, out + err
     assert study.run("sync", MLFLOW_TRACKING_URI=server.uri).returncode == 0  # should the stage have ended before it
     assert points(tmp_path / "server.db", "train") == recorded(study, "train")
@@ -378,7 +381,8 @@ def test_the_champion_is_served(champion, tmp_path):
     port = free_port()
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", address, "--env-manager", "local"]
     environment = {**os.environ, "PYTHONPATH": ""}
-    with (tmp_path / "log").open("w", encoding="utf-8") as output:
+    log = tmp_path / "log"
+    with log.open("w", encoding="utf-8") as output:
         process = subprocess.Popen(
             [*command, "--host", "127.0.0.1", "--port", str(port)],
             cwd=tmp_path,
@@ -389,16 +393,15 @@ def test_the_champion_is_served(champion, tmp_path):
             preexec_fn=interruptible,
         )
     try:
-        wait_for(lambda: answers(f"http://127.0.0.1:{port}/ping"), "the scoring server does not start")
+        wait_for(lambda: answers(f"http://127.0.0.1:{port}/ping"), process, "the scoring server does not start", log)
         image = scene(5, 0, 32)[0]
         body = json.dumps({"inputs": image[None].tolist(), "params": {"threshold": 0.1}}).encode()
         request = urllib.request.Request(
             f"http://127.0.0.1:{port}/invocations", body, {"Content-Type": "application/json"}
         )
-        found = json.load(urllib.request.urlopen(request, timeout=60))["predictions"]
+        found = json.load(urllib.request.urlopen(request))["predictions"]
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        end(process)
     network, recipe = load_weights(folder)
     np.testing.assert_array_equal(found["mask"][0], predict_image(network, image, recipe) > 0.1)
 
