@@ -379,3 +379,110 @@ def test_export_has_the_logits_of_pytorch(name, tmp_path):
     (found,) = session.run(None, {"image": images.numpy()})
     with torch.inference_mode():
         assert torch.allclose(torch.from_numpy(found), model.eval()(images), atol=1e-4)
+
+
+def pictures(folder, *names, size=40):
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, name in enumerate(names):
+        Image.fromarray(np.random.default_rng(number).integers(0, 255, (size, size)).astype(np.uint8)).save(
+            folder / name
+        )
+    return folder
+
+
+def table(out):
+    return list(csv.DictReader((out / "detections.csv").open(encoding="utf-8")))
+
+
+def test_predict_takes_folders_and_calls_add_up(trained, tmp_path):
+    out, first, second = tmp_path / "out", pictures(tmp_path / "a", "a.png", "b.png"), pictures(tmp_path / "b", "c.png")
+    (first / "._a.png").write_bytes(b"\0")
+    everything = ("--weights", trained, "--out", out, "--threshold", 0)  # every pixel is a detection
+    assert run("predict", first, *everything).exit_code == 0
+    assert {row["image"] for row in table(out)} == {"a.png", "b.png"}
+    assert run("predict", second, *everything).exit_code == 0
+    assert {row["image"] for row in table(out)} == {"a.png", "b.png", "c.png"}
+    before = table(out)
+    assert run("predict", first / "a.png", *everything).exit_code == 0  # once more: in the place of its earlier rows
+    assert sorted(map(str, table(out))) == sorted(map(str, before))
+
+
+def test_a_call_that_reads_no_image_destroys_nothing(trained, tmp_path):
+    out = tmp_path / "out"
+    assert (
+        run(
+            "predict", pictures(tmp_path / "a", "a.png"), "--weights", trained, "--out", out, "--threshold", 0
+        ).exit_code
+        == 0
+    )
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    (tmp_path / "none").mkdir()
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    for arguments in ((tmp_path / "none",), (tmp_path / "bad.png",), (tmp_path / "missing.png",)):
+        assert run("predict", *arguments, "--weights", trained, "--out", out).exit_code == 3
+        assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_a_table_of_somebody_elses_is_not_written_over(trained, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/detections.csv").write_text("name,label\nx,1\n", encoding="utf-8")
+    done = run("predict", pictures(tmp_path / "a", "a.png"), "--weights", trained, "--out", tmp_path / "out")
+    assert done.exit_code == 3
+    assert (tmp_path / "out/detections.csv").read_text(encoding="utf-8") == "name,label\nx,1\n"
+
+
+def test_predicting_into_the_folder_of_the_images_twice_reads_only_images(trained, tmp_path):
+    folder = pictures(tmp_path / "a", "a.png", "b_scores.png", "b.png")
+    for _ in range(2):
+        assert run("predict", folder / "a.png", folder / "b.png", "--weights", trained, "--out", folder).exit_code == 0
+        assert run("predict", folder, "--weights", trained, "--out", folder).exit_code == 0
+    assert not list(folder.glob("*_scores_scores.png"))
+
+
+def test_a_network_is_asked_as_often_as_progress_is_counted(trained, monkeypatch):
+    from datransnet.engine import predict
+
+    monkeypatch.setattr(predict, "TILE", 64)
+    monkeypatch.setattr(predict, "OVERLAP", 16)
+    model, recipe = load_weights(trained)
+    for shape in ((40, 50), (64, 64), (65, 30), (200, 150)):
+        asked = []
+        image = np.zeros(shape, dtype=np.uint8)
+        monkeypatch.setattr(predict.tiled, "__defaults__", (64, 16, bool))
+        predict.predict_image(model, image, recipe, each=lambda asked=asked: asked.append(1))
+        assert len(asked) == predict.tiles(shape, recipe)
+
+
+def test_fit_does_not_write_over_weights_of_something_else(scenes, trained, tmp_path):
+    shutil.copytree(trained, tmp_path / "best")
+    (tmp_path / "best/training.json").unlink()
+    before = (tmp_path / "best/weights.safetensors").read_bytes()
+    refused = fit(scenes, tmp_path / "best")
+    assert refused.exit_code == 2
+    assert "of something else" in refused.stderr
+    assert (tmp_path / "best/weights.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize("ending", ["_Pred", "_pred", "_prob", "_score", "_OUTPUT"])
+def test_score_maps_are_known_by_usual_endings_beside_what_scripts_write_there(published, scenes, tmp_path, ending):
+    expected = run("evaluate", "--scores", published, "--masks", scenes / "test/masks")
+    (tmp_path / "scores").mkdir()
+    for path in sorted(published.glob("*_scores.png")):
+        shutil.copyfile(path, tmp_path / "scores" / f"{path.stem.removesuffix('_scores')}{ending}{path.suffix}")
+        shutil.copyfile(path, tmp_path / "scores" / f"{path.stem.removesuffix('_scores')}_GT{path.suffix}")
+    (tmp_path / "scores/._a_Pred.png").write_bytes(b"\0")
+    found = run("evaluate", "--scores", tmp_path / "scores", "--masks", scenes / "test/masks")
+    assert found.exit_code == 0, found.stderr
+    assert found.stdout == expected.stdout
+
+
+def test_a_coloured_heat_map_is_no_score_map(scenes, tmp_path):
+    for path in (scenes / "test/masks").iterdir():
+        grey = np.asarray(Image.open(path))
+        Image.fromarray(np.dstack([grey, 0 * grey, 255 - grey])).save(tmp_path / path.name)
+    refused = run("evaluate", "--scores", tmp_path, "--masks", scenes / "test/masks")
+    assert refused.exit_code == 3
+    assert "is a coloured picture, not a score map" in refused.stderr
+    for path in tmp_path.iterdir():
+        Image.open(path).convert("L").convert("RGB").save(path)  # grey, in three channels
+    assert run("evaluate", "--scores", tmp_path, "--masks", scenes / "test/masks").exit_code == 0

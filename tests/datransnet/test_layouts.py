@@ -3,12 +3,13 @@
 import json
 import shutil
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from datransnet.data.catalogue import CATALOGUE, SIRST, own_card
+from datransnet.data.catalogue import CATALOGUE, SIRST, Archive, Card, own_card
 from datransnet.data.dataset import load_folder
 from datransnet.data.duplicates import groups, near_duplicates, thumbnail
 from datransnet.data.fetch import fetch, fetch_folder
@@ -271,3 +272,147 @@ def test_an_older_manifest_asks_for_the_split_stage(scenes, tmp_path):
 def test_every_dataset_of_the_field_has_its_card():
     assert set(CATALOGUE) == {"SIRST", "NUDT-SIRST", "IRSTD-1K", "SIRST-V2", "SIRST-Aug", "Synthetic"}
     assert [card.images for card in CATALOGUE.values()] == [427, 1327, 1001, 1024, 9070, 0]
+
+
+def test_images_behind_links_are_copied_and_circles_end(own, tmp_path):
+    as_plain(*own, tmp_path / "source")
+    (tmp_path / "source/images").rename(tmp_path / "elsewhere")
+    (tmp_path / "source/images").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "source/half/back").symlink_to(tmp_path / "source")
+    fetch_folder(tmp_path / "source", tmp_path / "raw")
+    assert len(find_layout(tmp_path / "raw").pairs) == NUMBER
+    assert not (tmp_path / "raw/images").is_symlink()
+
+
+def test_a_link_that_leads_nowhere_is_named(own, tmp_path):
+    as_plain(*own, tmp_path / "source")
+    (tmp_path / "source/images/s00.png").unlink()
+    (tmp_path / "source/images/s00.png").symlink_to(tmp_path / "nothing.png")
+    with pytest.raises(DataError, match="s00"):
+        fetch_folder(tmp_path / "source", tmp_path / "raw")
+
+
+FOREIGN = ["images/._s00.png", "masks/.DS_Store", "masks/Thumbs.db", "images/.ipynb_checkpoints/s00-checkpoint.png",
+           "__MACOSX/images/._s00.png", "images/@eaDir/s00.png", "images/desktop.ini"]  # fmt: skip
+
+
+def test_files_of_other_systems_are_left_out_everywhere_and_counted(own, tmp_path, monkeypatch):
+    as_plain(*own, tmp_path / "source")
+    for name in FOREIGN:
+        (tmp_path / "source" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "source" / name).write_bytes(b"\0\5\x16\7")
+    assert "files of other systems" in load_folder(tmp_path / "source").remarks
+    assert len(fetch_folder(tmp_path / "source", tmp_path / "raw")) >= 5
+    left = {path.name for path in (tmp_path / "raw").rglob("*")}
+    assert not left & {Path(name).name for name in FOREIGN}
+    shutil.make_archive(str(tmp_path / "by-hand/ByHand"), "zip", tmp_path / "source")
+    monkeypatch.setenv("DATRANSNET_MIRROR", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    card = Card("ByHand", {}, "none", "none", archive=Archive("a page"))
+    assert len(fetch(card, tmp_path / "unpacked")) >= 5
+    assert len(find_layout(tmp_path / "unpacked").pairs) == NUMBER
+
+
+@pytest.mark.parametrize(
+    ("names", "split_name"),
+    [
+        (("trainval.txt", "test.txt"), "lists"),
+        (("TRAIN.TXT", "Test.txt"), "lists"),
+        (("train_mine.txt", "test_mine.txt"), "mine"),
+        (("mine_train.txt", "mine-test.txt"), "mine"),
+        (("trainlist.txt", "testlist.txt"), "lists"),
+        (("training.txt", "testing.txt"), "lists"),
+    ],
+)
+@pytest.mark.parametrize("line", ["{}", "{}.png", "images/{}.png", "images\\{}.png", "{}.png masks/{}.png", "{}.PNG"])
+def test_lists_are_known_by_the_fields_names_and_lines(own, tmp_path, names, split_name, line):
+    pairs, lists = own
+    as_plain(pairs, lists, tmp_path / "source")
+    shutil.rmtree(tmp_path / "source/half")
+    (tmp_path / "source/lists").mkdir()
+    for name, part in zip(names, ("train", "test"), strict=True):
+        text = "\n".join(line.format(id_, id_) for id_ in lists[part])
+        (tmp_path / "source/lists" / name).write_text(text, encoding="utf-8")
+    fetch_folder(tmp_path / "source", tmp_path / "raw")
+    manifest = split(own_card("Own"), tmp_path / "raw", tmp_path / "data", split_name, seed=0)
+    assert manifest.ids("test") == lists["test"]
+
+
+def test_two_lists_of_one_name_are_both_named(own, tmp_path):
+    as_plain(*own, tmp_path / "source")
+    (tmp_path / "source/other/half").mkdir(parents=True)
+    (tmp_path / "source/other/half/train.txt").write_text("s00", encoding="utf-8")
+    with pytest.raises(DataError, match=r"source/half/train\.txt and .*source/other/half/train\.txt are two lists"):
+        fetch_folder(tmp_path / "source", tmp_path / "raw")
+    assert not (tmp_path / "raw").exists()
+
+
+def test_images_in_no_list_are_counted_and_strange_ids_named(own, tmp_path):
+    pairs, lists = own
+    as_plain(pairs, {"train": lists["train"][2:], "test": lists["test"]}, tmp_path / "source")
+    fetch_folder(tmp_path / "source", tmp_path / "raw")
+    manifest = split(own_card("Own"), tmp_path / "raw", tmp_path / "data", "half", seed=0)
+    assert "2 images are in no list of half and are left out (s00, s01)" in manifest.remarks
+    (tmp_path / "raw/half/test.txt").write_text("s20\nnobody.png", encoding="utf-8")
+    with pytest.raises(DataError, match="1 ids of split half have no image: nobody"):
+        split(own_card("Own"), tmp_path / "raw", tmp_path / "data", "half", seed=0)
+
+
+def test_errors_name_the_persons_path(own, tmp_path):
+    as_plain(*own, tmp_path / "source")
+    (tmp_path / "source/masks/s03_mask.png").unlink()
+    with pytest.raises(DataError, match="1 images have no masks: s03") as refused:
+        fetch_folder(tmp_path / "source", tmp_path / "raw")
+    assert str(tmp_path / "source") in str(refused.value)
+    assert "partial" not in str(refused.value)
+
+
+def cameras(folder, frames, number):
+    """Frames of fixed cameras, named in the order of time."""
+    rng = np.random.default_rng(0)
+    for kind in ("images", "masks"):
+        (folder / kind).mkdir(parents=True)
+    for camera in range(number):
+        background = scene(8, camera, 64)[0].astype(float)
+        for frame in range(frames):
+            image, mask = background + rng.normal(size=background.shape) * 2, np.zeros(background.shape, dtype=np.uint8)
+            row, column = 5 + frame % 50, 5 + 3 * frame % 50
+            mask[row : row + 3, column : column + 3] = 255
+            pixels = np.clip(image + 60 * (mask > 0), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / f"images/c{camera}_{frame}.png")
+            Image.fromarray(mask).save(folder / f"masks/c{camera}_{frame}.png")
+    return folder
+
+
+@pytest.mark.parametrize(("frames", "number"), [(40, 1), (20, 2)])
+def test_frames_of_few_cameras_say_why_they_cannot_be_drawn_and_what_to_set(tmp_path, frames, number):
+    cameras(tmp_path / "raw", frames, number)
+    with pytest.raises(DataError, match=rf"only {number} groups of near duplicates .* data\.grouping to order"):
+        split(own_card("Own"), tmp_path / "raw", tmp_path / "data", "random", seed=0)
+
+
+def test_shares_that_groups_do_not_allow_are_said(tmp_path):
+    cameras(tmp_path / "raw", 15, 3)
+    manifest = split(own_card("Own"), tmp_path / "raw", tmp_path / "data", "random", seed=0)
+    assert [manifest.summary()[part]["images"] for part in ("train", "val", "test")] == [15, 15, 15]
+    assert any("test part has 33% of the images instead of 20%" in remark for remark in manifest.remarks)
+
+
+@pytest.mark.parametrize("number", [1, 3])
+@pytest.mark.parametrize("grouping", ["order", "none"])
+def test_grouping_can_be_cut_by_time_or_turned_off(tmp_path, number, grouping):
+    cameras(tmp_path / "raw", 60 // number, number)
+    manifest = split(own_card("Own"), tmp_path / "raw", tmp_path / "data", "random", seed=0, grouping=grouping)
+    assert [manifest.summary()[part]["images"] for part in ("train", "val", "test")] == [38, 10, 12]
+    assert any("have a near duplicate among those that train" in remark for remark in manifest.remarks)
+    last = number - 1
+    if grouping == "order":  # as a person counts: c0_9 before c0_10
+        assert set(manifest.ids("test")) == {f"c{last}_{frame}" for frame in range(60 // number - 12, 60 // number)}
+        folds = [
+            split(own_card("Own"), tmp_path / "raw", tmp_path / "d", f"fold_{n}_of_5", seed=0, grouping="order").ids(
+                "test"
+            )
+            for n in (1, 5)
+        ]
+        assert set(folds[0]) == {f"c0_{frame}" for frame in range(12)}
+        assert not set(folds[0]) & set(folds[1])
