@@ -11,6 +11,7 @@ import typer
 
 from datransnet.engine.recipe import Recipe
 from datransnet.errors import ParameterError
+from datransnet.exits import in_any_locale, run_command
 
 app = typer.Typer(
     help="Train, score, run, export and look at networks for infrared small targets.",
@@ -31,7 +32,10 @@ Debug = Annotated[bool, typer.Option("--debug", help="Print the traceback of an 
 
 
 def _explained() -> dict[str, str]:
-    """What the docstrings of the recipe, and of the presentation that is part of it, say of each hyperparameter."""
+    """What the docstrings of the recipe, and of the presentation that is part of it, say of each hyperparameter.
+
+    Under PYTHONOPTIMIZE=2 there are no docstrings: nothing.
+    """
     docs = "\n".join(inspect.getdoc(kind) or "" for kind in reversed(Recipe.__mro__[:-1]))
     found = re.findall(r"^    (\w+): (.+(?:\n {8}.+)*)", docs, re.MULTILINE)
     texts = {name: " ".join(text.split()).replace("``", "") for name, text in found}
@@ -62,7 +66,10 @@ def _with_recipe(command: Callable[..., None]) -> Callable[..., None]:
     kept = [p for p in inspect.signature(command).parameters.values() if p.kind is not p.VAR_KEYWORD]
     added = [
         inspect.Parameter(
-            f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=_option(hints[f.name], texts[f.name])
+            f.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=f.default,
+            annotation=_option(hints[f.name], texts.get(f.name, "")),
         )
         for f in fields(Recipe)
     ]
@@ -72,8 +79,6 @@ def _with_recipe(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _run(command: Callable[[], None], debug: bool) -> None:
-    from datransnet.exits import run_command
-
     raise typer.Exit(run_command(command, debug))
 
 
@@ -220,4 +225,5 @@ def info(
 
 
 if __name__ == "__main__":
+    in_any_locale()
     app(prog_name="python -m datransnet")

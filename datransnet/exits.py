@@ -1,6 +1,11 @@
-"""How every command ends: an exit code that means something, and one short paragraph instead of a traceback."""
+"""How every command begins and ends: it can name any file and print anything, its exit code means something, and an
+error is one short paragraph instead of a traceback.
+"""
 
+import codecs
 import errno
+import io
+import locale
 import logging
 import os
 import signal
@@ -9,6 +14,32 @@ import traceback
 from collections.abc import Callable
 
 from datransnet.errors import DATransNetError
+
+
+def in_any_locale() -> None:
+    """Make this process read names as UTF-8, and print without ever failing; called before a command line is read.
+
+    By a locale of another encoding Python would read file names otherwise than elsewhere, and with them the digests of
+    data, and keys made of those. It therefore starts again, as the same process, in its UTF-8 mode. PYTHONUTF8=0 in the
+    environment stands. What is printed keeps the locale's encoding, for a terminal shows that; letters it lacks, and
+    bytes of a name that are no letters, become escapes.
+    """
+    reads_utf_8 = sys.getfilesystemencoding() == "utf-8" or "utf8" in sys._xoptions
+    if not reads_utf_8 and os.environ.get("PYTHONUTF8") != "0":
+        os.environ["PYTHONUTF8"] = "1"  # for processes that this one starts
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding=_terminals(), errors="backslashreplace")
+
+
+def _terminals() -> str | None:
+    """The encoding of a terminal by the locale; None, Python's choice, where that says nothing or the user chose."""
+    try:
+        known = codecs.lookup(locale.getencoding()).name
+    except LookupError:  # the locale's name for something that Python does not have
+        return None
+    return None if known == "ascii" or "PYTHONIOENCODING" in os.environ else known
 
 
 def run_command(command: Callable[[], None], debug: bool) -> int:

@@ -4,6 +4,7 @@ import os
 
 # No library reports home, and none starts features a study does not use. A value set by the user stands.
 for _name, _value in {
+    "PYTHONUTF8": "1",  # workers read names as the stage does, in any locale
     "DO_NOT_TRACK": "1",
     "DVC_NO_ANALYTICS": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",

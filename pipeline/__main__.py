@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from datransnet.exits import in_any_locale, run_command
+
 app = typer.Typer(
     help="The stages of the study in the working directory, and commands to look at it.",
     no_args_is_help=True,
@@ -29,8 +31,6 @@ Debug = Annotated[bool, typer.Option("--debug", help="Print the traceback of an 
 
 
 def _run(module: str, debug: bool, function: str = "main", **options: object) -> None:
-    from datransnet.exits import run_command
-
     def command() -> None:
         from pipeline.support.parent import end_with_parent
         from pipeline.support.paths import Study
@@ -115,4 +115,5 @@ def where(debug: Debug = False) -> None:
 
 
 if __name__ == "__main__":
+    in_any_locale()
     app(prog_name="python -m pipeline")
