@@ -58,12 +58,21 @@ def join_processes(device: str) -> str:
     return _meet(device, int(os.environ["LOCAL_RANK"]))
 
 
-def _meet(device: str, place: int, **meeting: Any) -> str:
-    """Meet the other processes as number ``place`` of this machine, on a GPU of its own if on any; returns it."""
+def _meet(device: str, place: int, meeting: str | None = None, number: int = -1) -> str:
+    """Meet the other processes as number ``place`` of this machine, on a GPU of its own if on any; returns it.
+
+    They meet at a file ``meeting``, of which ``torch`` is given no address, since it would not read escapes in it; or,
+    without one, where the environment says.
+    """
     if device.startswith("cuda"):
         device = f"cuda:{place}"
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.startswith("cuda") else "gloo", **meeting)
+    backend = "nccl" if device.startswith("cuda") else "gloo"
+    if meeting is None:
+        dist.init_process_group(backend)
+    else:
+        store = dist.FileStore(meeting, number)  # type: ignore[attr-defined]  # public, though its hints do not say so
+        dist.init_process_group(backend, store=store, rank=place, world_size=number)
     return device
 
 
@@ -85,13 +94,13 @@ def together(
         yield device
         return
     with TemporaryDirectory(prefix="datransnet-") as folder:
-        meeting = {"init_method": (Path(folder) / "meeting").as_uri(), "world_size": number}
+        meeting = (str(Path(folder) / "meeting"), number)
         others = start_processes(
             _accompany, (device, meeting, accompany, arguments), nprocs=number - 1, join=False, start_method="spawn"
         )
         assert others is not None
         try:
-            yield _meet(device, 0, rank=0, **meeting)
+            yield _meet(device, 0, *meeting)
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as lost:  # a collective whose other end is gone, among others
@@ -114,12 +123,12 @@ def together(
 
 
 def _accompany(
-    index: int, device: str, meeting: dict[str, Any], accompany: Callable[..., None], arguments: tuple[Any, ...]
+    index: int, device: str, meeting: tuple[str, int], accompany: Callable[..., None], arguments: tuple[Any, ...]
 ) -> None:
     """What each of the others does. It ends with the process that started it, also while it waits for a GPU."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        accompany(*arguments, _meet(device, index + 1, rank=index + 1, **meeting))
+        accompany(*arguments, _meet(device, index + 1, *meeting))
     except torch.OutOfMemoryError:
         sys.exit(NO_MEMORY)
 
