@@ -110,12 +110,24 @@ def now() -> str:
 
 @cache
 def git_revision() -> str:
-    """The project's commit, ``-dirty`` if its files differ from it, or ``unknown`` outside of git."""
+    """The project's commit, ``-dirty`` if its files differ from it.
+
+    ``unknown`` without git, or without a repository of the project's own: one above it is somebody else's.
+    """
     if REVISION in os.environ:
         return os.environ[REVISION]
-    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-    found = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
-    return found.stdout.strip() or "unknown"
+    try:
+        top = _git("rev-parse", "--show-toplevel")
+        own = bool(top) and Path(top).resolve() == ROOT
+        return (_git("describe", "--always", "--dirty", "--abbrev=12", "--exclude=*") if own else "") or "unknown"
+    except FileNotFoundError:  # no git
+        return "unknown"
+
+
+def _git(*command: str) -> str:
+    """What git says in the project's folder, empty where it fails."""
+    found = subprocess.run(["git", "-C", str(ROOT), *command], capture_output=True, check=False)
+    return os.fsdecode(found.stdout).removesuffix("\n")
 
 
 @cache
