@@ -6,19 +6,20 @@ are asked for first and go on from their checkpoints, and the scheduler hears ev
 restore its rungs). See docs/decisions/0003-resuming-a-search.md.
 """
 
-from collections.abc import Iterable, Mapping
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from functools import partial
 from typing import Any
 
 import optuna
+from filelock import FileLock, Timeout
 from optuna.trial import TrialState
 
 from datransnet.data.manifest import Manifest
 from datransnet.errors import DATransNetError
 from pipeline.support.cluster import ray_session, report_failures
-from pipeline.support.console import Progress
+from pipeline.support.console import Progress, say
 from pipeline.support.memory import with_share
 from pipeline.support.networks import check_models
 from pipeline.support.params import Params
@@ -94,7 +95,7 @@ def main(study: Study) -> None:
     identity = identity_of(params, manifest)
     trials: dict[str, Trial] = {}
     tracker = Tracker.of(study, manifest)
-    with StageRun(tracker, "tune", identity, params.digestible) as parent:
+    with _alone(study, identity), StageRun(tracker, "tune", identity, params.digestible) as parent:
         opened = workers_parent(study, tracker, parent.id)
 
         def make_trial(point: Mapping[str, Any]) -> Trial:
@@ -109,6 +110,26 @@ def main(study: Study) -> None:
         finally:
             _settle(trials.values(), "interrupted")
             parent.children = {job.run.key: job.name for trial in trials.values() for job in trial.jobs}
+
+
+@contextmanager
+def _alone(study: Study, identity: str) -> Iterator[None]:
+    """Hold the sweep, or wait for the process that does: two at once would take each other's trials for cut off.
+
+    Two experiments of one project that differ after the search ask for the same one.
+    """
+    folder = study.runs / ".ray"
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / f"{identity}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        say("tune: another process runs this very search; its trials will be found when it ends.")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def identity_of(params: Params, manifest: Manifest) -> str:

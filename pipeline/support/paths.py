@@ -5,11 +5,42 @@ Its data, results and report lie in its folder. Runs and tracking lie in its *ho
 ``.dvc``, so that all studies of a project share finished runs and one MLflow.
 """
 
+import os
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from urllib.parse import quote, unquote
 
+from datransnet.errors import ParameterError
 from pipeline.support.params import Params, read_params
+
+SQLITE = re.compile(r"sqlite(?:\+pysqlite)?:///(?!file:|:memory:)(?P<path>[^?]+)(?P<options>\?.*)?", re.DOTALL)
+"""The address of a file of SQLite's, as SQLAlchemy writes them."""
+
+
+def sqlite_address(path: Path) -> str:
+    """The address of a file of SQLite's, which SQLAlchemy, Optuna and MLflow take for exactly this file.
+
+    SQLAlchemy reads it as it reads any address: ``?`` begins options, and ``%20`` is a space. Optuna puts its version
+    in place of braces. So they are escaped. MLflow makes the folders of what follows ``sqlite:///`` as it stands there,
+    escapes included; it does not where the driver is named too.
+
+    >>> sqlite_address(Path("/a/b.db")), sqlite_address(Path("/50%/b c?.db"))
+    ('sqlite:////a/b.db', 'sqlite+pysqlite:////50%25/b%20c%3F.db')
+    """
+    plain, escaped = path.as_posix(), quote(os.fsencode(path))
+    return f"sqlite:///{plain}" if plain == escaped else f"sqlite+pysqlite:///{escaped}"
+
+
+def sqlite_file(address: str) -> Path | None:
+    """The file that an address means; None where it means no file of SQLite's.
+
+    >>> sqlite_file("sqlite:///b%20c.db"), sqlite_file("postgresql://host/b")
+    (PosixPath('b c.db'), None)
+    """
+    found = SQLITE.fullmatch(address)
+    return Path(unquote(found["path"])) if found else None
 
 
 @dataclass(frozen=True)
@@ -21,8 +52,17 @@ class Study:
 
     @classmethod
     def here(cls) -> "Study":
-        """The study of the working directory."""
-        return cls(Path.cwd())
+        """The study of the working directory.
+
+        Raises:
+            ParameterError: if its path cannot be written in an address, as databases and MLflow want it.
+        """
+        folder = Path.cwd()
+        try:
+            str(folder).encode()
+        except UnicodeEncodeError:
+            raise ParameterError(f"The path {folder} holds bytes that are not UTF-8. Rename that folder.") from None
+        return cls(folder)
 
     @cached_property
     def params(self) -> Params:
@@ -38,9 +78,31 @@ class Study:
 
     @cached_property
     def home(self) -> Path:
-        """Where runs and tracking live."""
+        """Where runs and tracking live.
+
+        ``dvc exp run --temp`` and ``--queue`` run a copy of the project under its ``.dvc/tmp/exps`` and delete that
+        copy. Its home is the project, which keeps what was trained, and where other experiments find it.
+        """
         candidates = (self.folder, *self.folder.parents)
-        return next((folder for folder in candidates if (folder / ".dvc").is_dir()), self.folder)
+        found = next((folder for folder in candidates if (folder / ".dvc").is_dir()), self.folder)
+        copied = (folder for folder in found.parents if folder.parts[-3:] == (".dvc", "tmp", "exps"))
+        return next((folder.parents[2] for folder in copied), found)
+
+    def address(self, given: str, name: str) -> str:
+        """A database's address as a person gives it in ``name``, for a process in any working directory.
+
+        A relative file of SQLite's is one of the study's home.
+
+        Raises:
+            ParameterError: if a file is meant whose path holds a question mark, which begins options.
+        """
+        found, file = SQLITE.fullmatch(given), sqlite_file(given)
+        if found is None or file is None:
+            return given
+        options = found["options"] or ""
+        if "/" in options.partition("=")[0]:
+            raise ParameterError(f"{name}: in the address {given} a question mark begins options. Write it as %3F.")
+        return sqlite_address(self.home / file) + options
 
     def named(self, path: str) -> Path:
         """A path as the parameters name it: absolute, from the user's home folder, or from the project's root."""

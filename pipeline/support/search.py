@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import optuna
+from filelock import FileLock
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
 from optuna.study import StudyDirection
@@ -17,7 +18,7 @@ from datransnet.errors import DATransNetError, ParameterError
 from datransnet.registry import did_you_mean
 from datransnet.seeding import derive_seed
 from pipeline.support.params import Params
-from pipeline.support.paths import Study
+from pipeline.support.paths import Study, sqlite_address
 from pipeline.support.search_params import Choice, Interval, Tune
 
 Space = Mapping[str, Choice | Interval]
@@ -135,8 +136,9 @@ def make_sampler(params: Params) -> BaseSampler:
 
 def storage_of(study: Study) -> optuna.storages.RDBStorage:
     """Where studies are kept: ``cluster.storage``, else SQLite beside the runs."""
-    url = study.params.cluster.storage or f"sqlite:///{study.runs / 'search.db'}"
-    kept = {} if url.startswith("sqlite:") else {"pool_pre_ping": True}  # a server may have been restarted meanwhile
+    given = study.params.cluster.storage
+    url = study.address(given, "cluster.storage") if given else sqlite_address(study.runs / "search.db")
+    kept = {} if url.startswith("sqlite") else {"pool_pre_ping": True}  # a server may have been restarted meanwhile
     return optuna.storages.RDBStorage(url, engine_kwargs=kept, heartbeat_interval=None)
 
 
@@ -152,7 +154,8 @@ def open_study(study: Study, name: str) -> optuna.Study:
     study.runs.mkdir(parents=True, exist_ok=True)
     plan, url = study.params.tune, study.params.cluster.storage
     try:
-        storage = storage_of(study)
+        with FileLock(study.runs / "search.lock"):  # of two that make a new database's tables at once, one would fail
+            storage = storage_of(study)
     except OperationalError as error:
         if url is None:
             raise  # a full disk, or one that cannot be written

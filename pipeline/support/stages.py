@@ -66,7 +66,7 @@ def workers_parent(study: Study, tracker: Tracker, parent: str | None) -> str | 
     Machines of a cluster do not write to a file of SQLite's, which must not be shared: the stage itself delivers their
     records at its end.
     """
-    return None if study.params.cluster.running and tracker.uri.startswith("sqlite:") else parent
+    return None if study.params.cluster.running and tracker.artifacts else parent
 
 
 def make_jobs(

@@ -13,13 +13,15 @@ import time
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from socket import gethostname
 from typing import TYPE_CHECKING, Any
 
+from filelock import FileLock
+
 from datransnet.data.manifest import Manifest
-from pipeline.support.paths import Study
+from pipeline.support.paths import Study, sqlite_address, sqlite_file
 from pipeline.support.records import Record
 
 if TYPE_CHECKING:
@@ -63,7 +65,55 @@ _children: dict[tuple[str, str, str], _Child] = {}
 def _client(uri: str) -> "MlflowClient":
     from mlflow.tracking import MlflowClient
 
+    _read_migrations_anywhere()
     return MlflowClient(tracking_uri=uri)
+
+
+def store_of(study: Study) -> str:
+    """The address of a study's tracking store: ``MLFLOW_TRACKING_URI`` if set, else SQLite in the study's home."""
+    if given := os.environ.get("MLFLOW_TRACKING_URI"):
+        return study.address(given, "MLFLOW_TRACKING_URI")
+    return sqlite_address(study.home / "mlruns.db")
+
+
+def artifacts_of(home: Path, uri: str) -> str | None:
+    """Where artifacts go, if the store is a file of SQLite's; a server says so itself."""
+    return (home / "mlartifacts").as_uri() if uri.startswith("sqlite") else None
+
+
+def prepare(uri: str, home: Path) -> "MlflowClient":
+    """A client of a store whose schema is there.
+
+    MLflow makes it where it finds none, without looking whether another process is about to: two leave a database that
+    neither can use. So the first makes it, and the others wait.
+    """
+    file, artifacts = sqlite_file(uri), artifacts_of(home, uri)
+    if file is None or artifacts is None:
+        return _client(uri)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{file}.lock"):
+        _read_migrations_anywhere()
+        from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+        # One that a client makes would enter the working directory, quotes and all, into SQL.
+        SqlAlchemyStore(uri, artifacts)  # type: ignore[no-untyped-call]
+        with closing(sqlite3.connect(file)) as database:  # readers do not wait for writers; the file remembers it
+            database.execute("pragma journal_mode=wal")
+    return _client(uri)
+
+
+@cache
+def _read_migrations_anywhere() -> None:
+    """Let MLflow find how schemas are made if the environment's path has a per cent sign.
+
+    It hands the path on as one with placeholders.
+    """
+    from mlflow.store.db import utils
+
+    migrations = str(Path(utils.__file__).parents[1] / "db_migrations")
+    if "%" in migrations:
+        escaped = migrations.replace("%", "%%")
+        utils._get_alembic_config = partial(utils._get_alembic_config, alembic_dir=escaped)
 
 
 def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -86,7 +136,7 @@ class Tracker:
     """Sends records to MLflow; picklable, so that workers can use it.
 
     Attributes:
-        uri: of the tracking store; ``MLFLOW_TRACKING_URI`` if set, else SQLite in the study's home.
+        uri: of the tracking store, as `store_of` says it.
         experiment: name of the experiment, and of its registered model: the study's.
         home: the study's, with its records, and what the store did not get.
         data: name and split, digest and summary of the study's data.
@@ -102,10 +152,9 @@ class Tracker:
     @classmethod
     def of(cls, study: Study, manifest: Manifest) -> "Tracker":
         """The tracker of a study."""
-        uri = os.environ.get("MLFLOW_TRACKING_URI", "")
         data = {"name": f"{manifest.dataset} {manifest.split}", "digest": manifest.digest}
         return cls(
-            uri=uri or f"sqlite:///{study.home / 'mlruns.db'}",
+            uri=store_of(study),
             experiment=study.params.study,
             home=study.home,
             data=data | {"summary": manifest.summary()},
@@ -114,8 +163,8 @@ class Tracker:
 
     @property
     def artifacts(self) -> str | None:
-        """Where artifacts go; a server says so itself."""
-        return (self.home / "mlartifacts").as_uri() if self.uri.startswith("sqlite:") else None
+        """Where artifacts go, as `artifacts_of` says it."""
+        return artifacts_of(self.home, self.uri)
 
     @property
     def place(self) -> str:
@@ -134,12 +183,12 @@ class Tracker:
     def open_stage(self, stage: str, identity: str, params: Mapping[str, Any], git: str) -> str:
         """A stage's run, found again by its identity, or made; running from now on.
 
-        Called by the driver before any worker, so that only one process makes a new database's schema.
+        Called by the driver before any worker, which then finds the database's schema and the experiment.
 
         Raises:
             Exception: as the store does.
         """
-        client, number = self.client(), self._experiment()
+        client, number = prepare(self.uri, self.home), self._experiment()
         tags = {"stage": stage, "identity": identity}
         found = client.search_runs([number], equal(tags), max_results=1)
         if found:
@@ -160,11 +209,12 @@ class Tracker:
             if experiment.lifecycle_stage == "deleted":  # its name stays taken, so nothing else could hold new runs
                 client.restore_experiment(experiment.experiment_id)
             return str(experiment.experiment_id)
-        number = str(client.create_experiment(self.experiment, self.artifacts))
-        if self.uri.startswith("sqlite:"):  # readers do not wait for writers; the file remembers it
-            with closing(sqlite3.connect(self.uri.removeprefix("sqlite:///"))) as database:
-                database.execute("pragma journal_mode=wal")
-        return number
+        try:
+            return str(client.create_experiment(self.experiment, self.artifacts))
+        except Exception:
+            if experiment := client.get_experiment_by_name(self.experiment):  # another study made it meanwhile
+                return str(experiment.experiment_id)
+            raise
 
     def log(
         self,
