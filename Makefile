@@ -1,33 +1,40 @@
-# Bare `make` lists the targets.
+# Bare `make` lists the targets. Paths may hold anything a shell or make would take apart: recipes name the environment
+# from here (.venv/bin/…), and what a person gives them is quoted.
 VENV := .venv
 PYTHON ?= python3.11
-BIN := $(CURDIR)/$(VENV)/bin
 PROFILE ?=
 PORT ?= 5000
+quoted = '$(subst ','\'',$(1))'
 STUDY := $(if $(PROFILE),studies/$(PROFILE),.)
-export PATH := $(BIN):$(PATH)
-ifdef DATRANSNET_MIRROR # a study's commands run in its own folder
-export DATRANSNET_MIRROR := $(abspath $(DATRANSNET_MIRROR))
+export PATH := $(CURDIR)/$(VENV)/bin:$(value PATH)
+ifdef DATRANSNET_MIRROR # a study's commands run in its own folder; `abspath` would take a path apart at its spaces
+given := $(if $(filter command,$(origin DATRANSNET_MIRROR)),$(DATRANSNET_MIRROR),$(value DATRANSNET_MIRROR))
+override export DATRANSNET_MIRROR := $(if $(filter /%,$(firstword $(given))),,$(CURDIR)/)$(given)
 endif
+
+# DVC wants a repository, or to be told that there is none: a download has none, or lies in one that ignores it.
+WITHOUT_GIT = d="$$PWD"; until [ -e "$$d/.git" ] || [ -z "$$d" ]; do d="$${d%/*}"; done; \
+  if [ -z "$$d" ] || git check-ignore --quiet . 2>/dev/null; then $(VENV)/bin/python -m dvc config --local core.no_scm true; fi
 
 .DEFAULT_GOAL := help
 .PHONY: help setup repro test test-cluster notebooks recompute lint bench ui docs lock clean
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 12
 
 $(VENV)/.ready: requirements.txt pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --requirement requirements.txt
-	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	$(call quoted,$(PYTHON)) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --requirement requirements.txt
+	$(VENV)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@$(WITHOUT_GIT)
 	@touch $@
 
 setup: $(VENV)/.ready ## make the environment in .venv from requirements.txt
 
 repro: $(VENV)/.ready ## run the whole study; PROFILE=sirst runs it on real images, in studies/sirst
-	@$(if $(PROFILE),python -m pipeline profile $(PROFILE),python -m pipeline validate --schema)
-	@cd $(STUDY) && dvc repro
-	@cd $(STUDY) && python -m pipeline where
+	@$(if $(PROFILE),python -m pipeline profile $(call quoted,$(PROFILE)),python -m pipeline validate --schema)
+	@cd $(call quoted,$(STUDY)) && python -m dvc repro
+	@cd $(call quoted,$(STUDY)) && python -m pipeline where
 
 test: $(VENV)/.ready ## run the tests
 	python -m pytest -n 2 --dist loadgroup
@@ -42,9 +49,9 @@ recompute: $(VENV)/.ready ## every number of the main table again, by other code
 	python -m pytest -m finished -s tests/pipeline/test_recomputation.py
 
 lint: $(VENV)/.ready ## check style and types
-	ruff check .
-	ruff format --check .
-	mypy
+	python -m ruff check .
+	python -m ruff format --check .
+	python -m mypy
 
 bench: $(VENV)/.ready ## network, loader, evaluation and sweep against their plain forms; what intervals cover (two hours)
 	python -m benchmarks.network
@@ -56,18 +63,18 @@ bench: $(VENV)/.ready ## network, loader, evaluation and sweep against their pla
 	python -m benchmarks.events
 
 ui: $(VENV)/.ready ## compare runs in the MLflow UI on http://127.0.0.1:5000 (PORT=…)
-	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow server --host 127.0.0.1 --port $(PORT) \
-	  --backend-store-uri sqlite:///$(CURDIR)/mlruns.db --default-artifact-root $(CURDIR)/mlartifacts
+	@python -m pipeline ui --port $(call quoted,$(PORT))
 
 docs: $(VENV)/.ready ## write the reference pages and the README's results anew
 	python docs/generate.py
 
 lock: ## write requirements.txt anew from pyproject.toml
-	rm -rf .lock && $(PYTHON) -m venv .lock
-	.lock/bin/pip install --quiet '.[study,cluster,export,dev]' 'setuptools>=77'
-	.lock/bin/pip freeze --all --exclude datransnet --exclude pip | sed 's/+cpu//' > requirements.txt
+	rm -rf .lock && $(call quoted,$(PYTHON)) -m venv .lock
+	.lock/bin/python -m pip install --quiet '.[study,cluster,export,dev]' 'setuptools>=77'
+	.lock/bin/python -m pip freeze --all --exclude datransnet --exclude pip | sed 's/+cpu//' > requirements.txt
 	rm -rf .lock build
 
-clean: ## remove unfinished runs and the environment; finished runs stay
+clean: ## remove unfinished runs and the environment that setup made; finished runs stay
 	-python -m pipeline clean
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@if [ -e $(VENV)/.ready ]; then rm -rf $(VENV); elif [ -e $(VENV) ]; then echo '$(VENV) was not made by `make setup`: kept'; fi
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -109,6 +109,15 @@ def profile(
 
 
 @app.command()
+def ui(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Of 127.0.0.1, where the UI will be.")] = 5000,
+    debug: Debug = False,
+) -> None:
+    """Compare runs in the MLflow UI."""
+    _run("pipeline.support.ui", debug, port=port)
+
+
+@app.command()
 def where(debug: Debug = False) -> None:
     """Say where the report, the MLflow UI and the best model are."""
     _run("pipeline.support.inspection", debug, "where")

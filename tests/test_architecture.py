@@ -87,7 +87,7 @@ def test_stages_verbs_and_files_are_the_same_set():
     files = {path.stem for path in (ROOT / "pipeline").glob("*.py")} - {"__init__", "__main__"}
     verbs = {command.name or command.callback.__name__ for command in app.registered_commands}
     assert files == set(DVC) == set(STAGES)
-    assert verbs == files | {"validate", "status", "compare", "clean", "profile", "sync", "where"}
+    assert verbs == files | {"validate", "status", "compare", "clean", "profile", "sync", "ui", "where"}
 
 
 @pytest.mark.parametrize("stage", sorted(STAGES))

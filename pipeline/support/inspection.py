@@ -1,7 +1,6 @@
 """Commands that look at a study without changing its results."""
 
 import json
-import os
 
 from datransnet.errors import DATransNetError, ParameterError
 from pipeline.support.console import say
@@ -83,5 +82,5 @@ def where(study: Study) -> None:
         say(f"{study.folder} has no report yet: run `dvc repro` there.")
         return
     say(f"report      {study.reports / 'report.html'}")
-    say(f"MLflow UI   make ui{place}, then http://127.0.0.1:{os.environ.get('PORT', '5000')}")
+    say(f"MLflow UI   python -m pipeline ui{place}")
     say(f"best model  {study.models / 'best' / 'weights.safetensors'}")
