@@ -192,14 +192,5 @@ def test_commands_exist(page):
             )
 
 
-def test_a_mirror_is_named_from_where_make_is_called():
-    """A study's commands run in its own folder, from where a relative path leads elsewhere."""
-    command = ["make", "--no-print-directory", "--eval", "shown: ; @echo $$DATRANSNET_MIRROR", "shown"]
-    for given, expected in (("../mirror", str(ROOT.parent / "mirror")), ("/mirror", "/mirror"), ("", "")):
-        environment = os.environ | {"DATRANSNET_MIRROR": given}
-        shown = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
-        assert shown.stdout.strip() == expected
-
-
 def test_the_readme_is_short():
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 180

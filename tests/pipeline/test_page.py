@@ -13,7 +13,6 @@ import pytest
 
 from pipeline.support.tables import Table
 from pipeline.support.verdict import verdict
-from tests.conftest import ROOT
 from tests.pipeline.conftest import answers, end, free_port, wait_for
 from tests.pipeline.test_support import evaluation
 
@@ -114,15 +113,17 @@ def test_the_curves_can_be_read_off(reference):
 @pytest.fixture
 def tracking(reference, tmp_path):
     """The tracking server on the whole study, as `make ui` starts it."""
-    command = re.search(r"^ui:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)[1]
     port = free_port()
-    command = command.replace("\\\n", " ").replace("$(PORT)", str(port))
-    command = command.replace("$(CURDIR)", str(reference["whole"].folder))
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    environment, log = {**os.environ, "PATH": path}, tmp_path / "ui.log"
+    log = tmp_path / "ui.log"
     with log.open("w", encoding="utf-8") as output:
-        told = {"stdout": output, "stderr": output}
-        server = subprocess.Popen(["sh", "-c", command], env=environment, process_group=0, **told)
+        server = subprocess.Popen(
+            [sys.executable, "-m", "pipeline", "ui", "--port", str(port)],
+            cwd=reference["whole"].folder,
+            env={**os.environ, "MLFLOW_TRACKING_URI": ""},
+            stdout=output,
+            stderr=output,
+            process_group=0,
+        )
     try:
         wait_for(lambda: answers(f"http://127.0.0.1:{port}/health"), server, "the MLflow UI does not start", log)
         yield f"http://127.0.0.1:{port}"
