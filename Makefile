@@ -6,6 +6,8 @@ PROFILE ?=
 PORT ?= 5000
 quoted = '$(subst ','\'',$(1))'
 STUDY := $(if $(PROFILE),studies/$(PROFILE),.)
+# DVC, too, reads names as UTF-8 in any locale.
+export PYTHONUTF8 ?= 1
 export PATH := $(CURDIR)/$(VENV)/bin:$(value PATH)
 ifdef DATRANSNET_MIRROR # a study's commands run in its own folder; `abspath` would take a path apart at its spaces
 given := $(if $(filter command,$(origin DATRANSNET_MIRROR)),$(DATRANSNET_MIRROR),$(value DATRANSNET_MIRROR))

@@ -1,5 +1,7 @@
 """``python -m pipeline``: one verb a stage, and a few to look around. Stages are imported when they run."""
 
+import os
+import sys
 from importlib import import_module
 from typing import Annotated
 
@@ -123,6 +125,14 @@ def where(debug: Debug = False) -> None:
     _run("pipeline.support.inspection", debug, "where")
 
 
+def _with_docstrings() -> None:
+    """Start again, as the same process, where PYTHONOPTIMIZE=2 left docstrings out: Ray cannot be imported without."""
+    if sys.flags.optimize > 1 and os.environ.get("PYTHONOPTIMIZE") != "1":
+        os.environ["PYTHONOPTIMIZE"] = "1"
+        os.execv(sys.executable, [sys.executable, *(word for word in sys.orig_argv[1:] if word != "-OO")])
+
+
 if __name__ == "__main__":
+    _with_docstrings()
     in_any_locale()
     app(prog_name="python -m pipeline")
