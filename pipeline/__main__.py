@@ -34,11 +34,12 @@ Debug = Annotated[bool, typer.Option("--debug", help="Print the traceback of an 
 
 def _run(module: str, debug: bool, function: str = "main", **options: object) -> None:
     def command() -> None:
-        from pipeline.support.parent import end_with_parent
+        from pipeline.support.parent import end_with_parent, run_own_code
         from pipeline.support.paths import Study
 
-        end_with_parent()
         study = Study.here()
+        run_own_code(study)
+        end_with_parent()
         if module.removeprefix("pipeline.") in STAGES:
             from pipeline.support.outputs import check_outputs
 

@@ -228,7 +228,7 @@ class Cluster(Strict):
 
     ``address`` is that of a running Ray (``RAY_ADDRESS`` has precedence). ``storage`` is the database of the search's
     study as SQLAlchemy names it, such as ``postgresql+psycopg2://user@host/optuna``; its password comes from PGPASSWORD
-    or a pass file, never from here.
+    or a pass file, never from here. A relative file, ``sqlite:///x.db``, is one of the folder with ``.dvc``.
     """
 
     address: str | None = None

@@ -1,9 +1,13 @@
-"""A stage ends with the ``dvc`` that started it."""
+"""A stage ends with the ``dvc`` that started it, and runs the code that this one has looked at."""
 
 import os
 import signal
+import sys
 import threading
 import time
+
+from pipeline.support.paths import Study
+from pipeline.support.source import ROOT
 
 
 def end_with_parent() -> None:
@@ -18,3 +22,14 @@ def end_with_parent() -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def run_own_code(study: Study) -> None:
+    """Start again, as the same process, with the code of the copy of the project that a queued experiment runs in.
+
+    A profile's working directory has no code, so Python finds the installed one: the project's, as it is by now.
+    """
+    copy, first = study.project, os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if copy not in (study.home, ROOT) and (copy / "pipeline").is_dir() and first[0] != str(copy):
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(copy), *first]))
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])

@@ -77,16 +77,20 @@ class Study:
         return params.model_copy(update={"resources": params.resources.model_copy(update={"gpus": self.gpus})})
 
     @cached_property
+    def project(self) -> Path:
+        """The nearest folder with a ``.dvc``, else the study's own."""
+        candidates = (self.folder, *self.folder.parents)
+        return next((folder for folder in candidates if (folder / ".dvc").is_dir()), self.folder)
+
+    @cached_property
     def home(self) -> Path:
-        """Where runs and tracking live.
+        """Where runs and tracking live: in the project.
 
         ``dvc exp run --temp`` and ``--queue`` run a copy of the project under its ``.dvc/tmp/exps`` and delete that
-        copy. Its home is the project, which keeps what was trained, and where other experiments find it.
+        copy. Its home is the project itself, which keeps what was trained, and where other experiments find it.
         """
-        candidates = (self.folder, *self.folder.parents)
-        found = next((folder for folder in candidates if (folder / ".dvc").is_dir()), self.folder)
-        copied = (folder for folder in found.parents if folder.parts[-3:] == (".dvc", "tmp", "exps"))
-        return next((folder.parents[2] for folder in copied), found)
+        copied = (folder for folder in self.project.parents if folder.parts[-3:] == (".dvc", "tmp", "exps"))
+        return next((folder.parents[2] for folder in copied), self.project)
 
     def address(self, given: str, name: str) -> str:
         """A database's address as a person gives it in ``name``, for a process in any working directory.

@@ -6,8 +6,10 @@ import os
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -135,6 +137,68 @@ def test_an_experiment_changes_a_parameter_and_its_numbers_stand_side_by_side(co
     (changed,) = {tried[name] for name in columns if re.fullmatch(r"(params\.yaml:)?evaluate\.max_fa", name)}
     assert changed == "5e-05"
     assert repro(committed) == []
+
+
+def trained(project: Path) -> dict[str, int]:
+    """Runs that are done, and when."""
+    return {path.parent.name: path.stat().st_mtime_ns for path in project.glob("runs/*/weights.safetensors")}
+
+
+def put_back(project: Path) -> None:
+    call(project, "git", "checkout", "--quiet", "--", "params.yaml", "dvc.lock", "reports")
+    call(project, "dvc", "checkout", "--quiet")
+
+
+def test_what_a_temporary_experiment_trains_is_kept(committed):
+    before, seeds = trained(committed), tiny_params()["train"]["seeds"] + 1
+    call(committed, "dvc", "exp", "run", "--temp", "--set-param", f"train.seeds={seeds}", "--name", "temporary")
+    after = trained(committed)
+    assert {key: after[key] for key in before} == before
+    assert len(after) == len(before) + 1
+    (new,) = after.keys() - before.keys()
+    with closing(sqlite3.connect(committed / "mlruns.db")) as database:
+        known = database.execute("select count(*) from tags where key = 'run_key' and value = ?", [new]).fetchone()
+    assert known == (1,)
+    call(committed, "dvc", "exp", "apply", "temporary")
+    repro(committed)
+    assert trained(committed) == after
+    put_back(committed)
+
+
+def test_what_queued_experiments_train_is_kept(committed):
+    before, seeds = trained(committed), tiny_params()["train"]["seeds"] + 2
+    for name in ("one", "two"):  # both ask for the same
+        change = f"evaluate.max_fa={3 if name == 'one' else 4}e-5"
+        options = ["--set-param", f"train.seeds={seeds}", "--set-param", change, "--name", name]
+        call(committed, "dvc", "exp", "run", "--queue", *options)
+    call(committed, "dvc", "queue", "start", "--jobs", "2")
+    try:
+        wait_for(lambda: call(committed, "dvc", "queue", "status").count("Success") == 2, "no end", seconds=500)
+    finally:
+        call(committed, "dvc", "queue", "stop", "--kill")
+    after = trained(committed)
+    assert {key: after[key] for key in before} == before
+    assert len(list(committed.glob("runs/*/record.json"))) == len(after)
+    for name in ("one", "two"):
+        call(committed, "dvc", "exp", "apply", name)
+        repro(committed)
+        put_back(committed)
+    assert trained(committed) == after
+
+
+def test_a_profiles_temporary_experiment_runs_its_own_code_and_has_the_projects_home(project, tmp_path):
+    copy = tmp_path / "project/.dvc/tmp/exps/standalone/one"
+    for folder in (tmp_path / "project", copy):
+        (folder / ".dvc").mkdir(parents=True, exist_ok=True)
+        for name in ("datransnet", "pipeline"):
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    changed = copy / "pipeline/support/inspection.py"
+    changed.write_text(changed.read_text(encoding="utf-8").replace("runs in {", "RUNS in {"), encoding="utf-8")
+    (copy / "studies/other").mkdir(parents=True)
+    installed = {**environment(project), "PYTHONPATH": str(tmp_path / "project")}
+    command = [sys.executable, "-m", "pipeline", "status"]
+    shown = subprocess.check_output(command, cwd=copy / "studies/other", env=installed, text=True)
+    assert shown == f"0 RUNS in {tmp_path / 'project/runs'}.\n"
 
 
 def test_a_failing_stage_is_not_cached(project):
