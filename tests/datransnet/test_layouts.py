@@ -3,7 +3,6 @@
 import json
 import shutil
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -303,8 +302,7 @@ def test_files_of_other_systems_are_left_out_everywhere_and_counted(own, tmp_pat
         (tmp_path / "source" / name).write_bytes(b"\0\5\x16\7")
     assert "files of other systems" in load_folder(tmp_path / "source").remarks
     assert len(fetch_folder(tmp_path / "source", tmp_path / "raw")) >= 5
-    left = {path.name for path in (tmp_path / "raw").rglob("*")}
-    assert not left & {Path(name).name for name in FOREIGN}
+    assert not [name for name in FOREIGN if (tmp_path / "raw" / name).exists()]
     shutil.make_archive(str(tmp_path / "by-hand/ByHand"), "zip", tmp_path / "source")
     monkeypatch.setenv("DATRANSNET_MIRROR", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
