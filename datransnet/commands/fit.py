@@ -29,7 +29,7 @@ from datransnet.weights import CARD, WEIGHTS, save_weights
 
 log = logging.getLogger(__name__)
 
-CHECKPOINT = "checkpoint.pt"
+CHECKPOINT, HISTORY = "checkpoint.pt", "history.csv"
 
 
 def _to_learn(folder: Path, share: float, seed: int, above: int, levels: Levels) -> tuple[Images, Images, Levels]:
@@ -95,7 +95,9 @@ def fit_command(
     if plan.exists() and (found := json.loads(plan.read_text(encoding="utf-8"))) != asked:
         differing = [key for key in asked if found.get(key) != asked[key]]
         raise ParameterError(f"{out} holds a training with another {', '.join(differing)}. Choose another --out.")
-    if not plan.exists() and (there := [name for name in (WEIGHTS, CARD, CHECKPOINT) if (out / name).exists()]):
+    if not plan.exists() and (
+        there := [name for name in (WEIGHTS, CARD, CHECKPOINT, HISTORY) if (out / name).exists()]
+    ):
         raise ParameterError(f"{out} holds {named(there)} of something else. Choose another --out.")
     if is_first():
         out.mkdir(parents=True, exist_ok=True)
@@ -118,7 +120,7 @@ def fit_command(
     save_weights(
         out, model, arguments, recipe, seed=seed, val_iou=history[-1]["best_iou"], learnt=learnt, levels=learnt_levels
     )
-    with atomic_path(out / "history.csv") as partial, partial.open("w", newline="", encoding="utf-8") as file:
+    with atomic_path(out / HISTORY) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         columns = list(dict.fromkeys(key for metrics in history for key in metrics))
         writer = csv.DictWriter(file, columns)
         writer.writeheader()

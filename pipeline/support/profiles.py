@@ -38,7 +38,8 @@ def write_study(project: Study, name: str) -> Path:
     """Write ``studies/<name>/params.yaml`` and ``dvc.yaml``; returns the folder.
 
     Raises:
-        ParameterError: if there is no such profile, or the merged parameters hold mistakes.
+        ParameterError: if there is no such profile, the merged parameters hold mistakes, or a file stands there that
+            this command has not written.
     """
     source = project.folder / "profiles" / f"{name}.yaml"
     if not source.is_file():
@@ -50,10 +51,17 @@ def write_study(project: Study, name: str) -> Path:
     stages = read_yaml(project.folder / "dvc.yaml")
     for stage in stages["stages"].values():
         stage["deps"] = [f"../../{path}" if path.startswith(CODE) else path for path in stage["deps"]]
-    for file, content, sources in (
-        ("params.yaml", params, f"params.yaml and profiles/{name}.yaml"),
-        ("dvc.yaml", stages, "dvc.yaml"),
-    ):
+    contents = {
+        folder / "params.yaml": (params, f"params.yaml and profiles/{name}.yaml"),
+        folder / "dvc.yaml": (stages, "dvc.yaml"),
+    }
+    for path in contents:
+        if path.exists() and not path.read_text(encoding="utf-8", errors="replace").startswith(GENERATED[:12]):
+            raise ParameterError(
+                f"{path} was not written by `make repro PROFILE={name}`, which would replace it. Move it, or run its "
+                f"study by `dvc repro` in {folder}."
+            )
+    for path, (content, sources) in contents.items():
         text = GENERATED.format(name=name, source=sources) + yaml.safe_dump(content, sort_keys=False, width=120)
-        write_text(folder / file, text)
+        write_text(path, text)
     return folder

@@ -118,3 +118,13 @@ def test_a_study_below_the_project_shares_its_runs(tmp_path):
     (tmp_path / ".dvc").mkdir()
     assert Study(tmp_path / "studies" / "x").runs == tmp_path / "runs"
     assert Study(tmp_path).runs == tmp_path / "runs"
+
+
+def test_a_study_that_a_person_wrote_is_not_replaced_by_a_profile(tmp_path):
+    for name in ("params.yaml", "dvc.yaml", "profiles"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / "studies/sirst").mkdir(parents=True)
+    (tmp_path / "studies/sirst/dvc.yaml").write_text("stages: {}\n", encoding="utf-8")
+    with pytest.raises(ParameterError, match=r"dvc\.yaml was not written by .* Move it"):
+        write_study(Study(tmp_path), "sirst")
+    assert [path.name for path in (tmp_path / "studies/sirst").iterdir()] == ["dvc.yaml"]
