@@ -8,6 +8,7 @@ import io
 import locale
 import logging
 import os
+import re
 import signal
 import sys
 import traceback
@@ -77,5 +78,6 @@ def _paragraph(error: Exception) -> str:
         first = str(error).split("\n")[0]
         return f"Memory does not suffice ({first}). Try smaller batches or images, or another device."
     if isinstance(error, OSError) and error.filename and error.strerror:
-        return f"{error.filename}: {error.strerror}. Choose another place, or mend this one."
+        named = re.sub(r"\.([^/]+)\.\d+-[0-9a-f]{8}\.partial", r"\1", str(error.filename))  # what was to be written
+        return f"{named}: {error.strerror}. Choose another place, or mend this one."
     return f"{error.__class__.__name__}: {error}\nThis is not expected: please report it, with what --debug prints."

@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from datransnet.atomic import atomic_path
-from datransnet.data.images import Levels
+from datransnet.data.images import Levels, parse_levels
 from datransnet.engine.recipe import Recipe
 from datransnet.errors import DataError, ParameterError
 from datransnet.models import Network, create_model
@@ -43,9 +43,16 @@ def learnt_images(path: Path) -> frozenset[str]:
 
 
 def learnt_levels(path: Path) -> Levels:
-    """Which stored values became black and white in the images that weights have learnt from: ``full`` if unsaid."""
+    """Which stored values became black and white in the images that weights have learnt from: ``full`` if unsaid.
+
+    Raises:
+        DataError: if the card says something else.
+    """
     levels = _card(path).get("levels", "full")
-    return tuple(levels) if isinstance(levels, list) else levels
+    try:
+        return parse_levels(levels if isinstance(levels, str) else ",".join(map(str, levels)))
+    except (ParameterError, TypeError) as error:
+        raise DataError(f"The card beside {path} has levels {levels!r}, which are none.") from error
 
 
 def _card(path: Path) -> dict[str, Any]:

@@ -22,5 +22,5 @@ def main(study: Study) -> None:
         foreign = []
         generate(study.raw, counts, scenes.size, derive_seed(params.seed, "scenes"))
     if foreign:
-        say(f"fetch: {len(foreign)} files of other systems are left out ({named(foreign)})")
+        say(f"fetch: {len(foreign)} files are left out: of other systems, or of kinds not read ({named(foreign)})")
     say(f"fetch: {card.name} is in {study.raw.relative_to(study.folder)}; terms: {card.terms}")

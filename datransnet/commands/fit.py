@@ -7,6 +7,7 @@ import logging
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -63,6 +64,21 @@ def _line(metrics: Epoch, recipe: Recipe) -> str:
     return f"{text}  best {metrics['best_iou']:.4f} (epoch {metrics['best_epoch']:.0f})"
 
 
+def _plan(path: Path) -> dict[str, Any]:
+    """What a training in a folder was asked to be.
+
+    Raises:
+        ParameterError: if the file is none of this command's.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise ParameterError(f"{path} is of something else. Choose another --out.")
+    return found
+
+
 def fit_command(
     data: Path,
     out: Path,
@@ -92,7 +108,7 @@ def fit_command(
     }
     asked = json.loads(json.dumps(asked))
     plan = out / "training.json"
-    if plan.exists() and (found := json.loads(plan.read_text(encoding="utf-8"))) != asked:
+    if plan.exists() and (found := _plan(plan)) != asked:
         differing = [key for key in asked if found.get(key) != asked[key]]
         raise ParameterError(f"{out} holds a training with another {', '.join(differing)}. Choose another --out.")
     if not plan.exists() and (

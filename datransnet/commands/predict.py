@@ -5,16 +5,18 @@ import logging
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import typer
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from scipy import ndimage
 
 from datransnet.atomic import atomic_path
-from datransnet.data.images import Luminance, Truth, decode_image, image_size, write_png
+from datransnet.data.images import Luminance, Truth, decode_image, image_size
 from datransnet.data.listing import images_in
 from datransnet.data.oddities import named
 from datransnet.data.scores import ENDING, OVERLAY
@@ -29,6 +31,9 @@ log = logging.getLogger(__name__)
 SHRUNK = 2.0
 """Images that are shrunk by more before a network sees them are worth a warning."""
 TABLE = "detections.csv"
+SIGNATURE = "python -m datransnet predict"
+LONGEST = 210
+"""Bytes of a name: file systems take 255, and a file that is being written has a longer name than it will have."""
 COLUMNS = ("image", "row", "col", "area", "score")
 
 
@@ -65,8 +70,9 @@ def predict_command(
         DataError: naming the images that cannot be read, once all others are done.
     """
     check_device(device)
-    paths, faults = _images(named_paths, out)
+    paths, faults = _images(named_paths)
     known = _known_rows(out / TABLE)
+    _check_outputs(out, paths)
     model, recipe = load_weights(weights, size)
     levels = learnt_levels(weights)
     model.to(device)
@@ -81,15 +87,15 @@ def predict_command(
                 faults.append(str(error))
                 bar.update(length)
                 continue
-            image = decoded.pixels
+            image, names = decoded.pixels, _outputs(out, path)
             poor += [path.name] * decoded.loses_levels
             if recipe.view == "resize":
                 shrunk = max(shrunk, max(image.shape) / recipe.size)
             scores = predict_image(model, image, recipe, device, each=lambda: bar.update(1))
-            with atomic_path(out / f"{path.stem}{ENDING}.png") as partial:
-                write_png(partial, np.rint(scores * 65535).astype(np.uint16))
-            with atomic_path(out / f"{path.stem}{OVERLAY}.png") as partial:
-                overlay(image, scores > threshold).save(partial, format="PNG")
+            pictures = Image.fromarray(np.rint(scores * 65535).astype(np.uint16)), overlay(image, scores > threshold)
+            for name, picture in zip(names, pictures, strict=True):
+                with atomic_path(name) as partial:
+                    picture.save(partial, format="PNG", compress_level=1, pnginfo=_signature())
             rows += [{"image": path.name, **found} for found in detections(scores, threshold)]
             done.append(path)
     if done:
@@ -97,7 +103,7 @@ def predict_command(
         _write_rows(out / TABLE, [*(row for row in known if Path(row["image"]).stem not in new), *rows])
     if poor:
         log.warning(
-            "%d images of more than 8 bits keep few of their levels (%s): train with data.levels (--levels).",
+            "%d images keep few of their levels (%s): train with data.levels (--levels) that fit them.",
             len(poor),
             named(poor),
         )
@@ -113,7 +119,7 @@ def predict_command(
         raise DataError(" ".join(faults))
 
 
-def _images(paths: Sequence[Path], out: Path) -> tuple[list[Path], list[str]]:
+def _images(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
     """The image files that are named, those of a named folder in order; and what is wrong with folders that hold none.
 
     Raises:
@@ -121,7 +127,7 @@ def _images(paths: Sequence[Path], out: Path) -> tuple[list[Path], list[str]]:
     """
     found, faults = list[Path](), list[str]()
     for path in paths:
-        images = _in_folder(path, out) if path.is_dir() else [path]
+        images = _in_folder(path) if path.is_dir() else [path]
         if not images:
             inside = [child.name for child in sorted(path.iterdir()) if child.is_dir() and child.name[0] != "."]
             hint = f" Name one of its folders: {named(inside)}." if inside else ""
@@ -133,13 +139,42 @@ def _images(paths: Sequence[Path], out: Path) -> tuple[list[Path], list[str]]:
     return found, faults
 
 
-def _in_folder(folder: Path, out: Path) -> list[Path]:
+def _in_folder(folder: Path) -> list[Path]:
     """Images of a folder without what this command has written there."""
-    images = images_in(folder)[0]
-    written = {f"{image.stem}{ending}" for image in images for ending in (ENDING, OVERLAY)}
-    if folder.resolve() == out.resolve():  # score maps and overlays of images that lie elsewhere
-        written |= {image.stem for image in images if image.stem.endswith((ENDING, OVERLAY))}
-    return [image for image in images if image.stem not in written]
+    return [path for path in images_in(folder)[0] if not (path.stem.endswith((ENDING, OVERLAY)) and _is_ours(path))]
+
+
+def _outputs(out: Path, image: Path) -> tuple[Path, Path]:
+    """Where the score map and the overlay of an image go."""
+    return out / f"{image.stem}{ENDING}.png", out / f"{image.stem}{OVERLAY}.png"
+
+
+def _signature() -> PngInfo:
+    """What a picture of this command says of itself, so that a later call knows that it may write over it."""
+    signature = PngInfo()
+    signature.add_text("Software", SIGNATURE)
+    return signature
+
+
+def _check_outputs(out: Path, images: Sequence[Path]) -> None:
+    """See that nothing is written over but what this command has written.
+
+    Raises:
+        ParameterError: if a file stands in the way, or has too long a name.
+    """
+    inputs = {image.resolve() for image in images}
+    for image in images:
+        for path in _outputs(out, image):
+            if path.is_dir() or path.resolve() in inputs or (path.is_file() and not _is_ours(path)):
+                raise ParameterError(f"{path} is not of this command, which would write over it. Choose another --out.")
+            if len(path.name.encode()) > LONGEST:
+                raise ParameterError(f"The name {image.name} is too long to write {path.name}. Rename the image.")
+
+
+def _is_ours(path: Path) -> bool:
+    with suppress(Exception), Image.open(path) as image:
+        return image.info.get("Software") == SIGNATURE
+    return False
 
 
 def _known_rows(path: Path) -> list[dict[str, Any]]:
@@ -150,10 +185,13 @@ def _known_rows(path: Path) -> list[dict[str, Any]]:
     """
     if not path.exists():
         return []
-    with path.open("r", newline="", encoding="utf-8") as file:
-        table = csv.DictReader(file)
-        rows = list(table)
-    if table.fieldnames is not None and tuple(table.fieldnames) != COLUMNS:
+    try:
+        with path.open("r", newline="", encoding="utf-8") as file:
+            table = csv.DictReader(file)
+            columns, rows = tuple(table.fieldnames or COLUMNS), list(table)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} is not a table of this command ({error}). Choose another --out.") from error
+    if columns != COLUMNS or any(None in row or not all(row.values()) for row in rows):
         raise DataError(f"{path} is not a table of this command: it has other columns. Choose another --out.")
     return rows
 

@@ -121,6 +121,6 @@ def load_folder(folder: Path, part: Part | None = None, above: int = MASK_ABOVE,
             f"{folder} has no {part} part; it has {', '.join(sorted(set(layout.parts.values()))) or 'none'}."
         )
     found = list(reader.read(pairs))
-    reader.oddities.note("files of other systems are left out", *layout.foreign)
+    reader.oddities.note("files are left out: of other systems, or of kinds that are not read", *layout.foreign)
     images, masks = [pair.image for _, pair in found], [pair.mask for _, pair in found]
     return Images([id_ for id_, _ in found], images, masks, remarks=reader.oddities.line())

@@ -15,7 +15,7 @@ from datransnet.data.catalogue import Archive, Card
 from datransnet.data.download import BY_HAND, cache_folder, git_blob_hash, mirror_folder, obtain, placed_by_hand
 from datransnet.data.inventory import inventoried
 from datransnet.data.layouts import find_layout
-from datransnet.data.listing import files_below, is_foreign, is_noted
+from datransnet.data.listing import UNREAD, files_below, is_foreign, is_noted
 from datransnet.errors import DataError
 
 
@@ -79,6 +79,7 @@ def fetch_folder(source: Path, folder: Path) -> list[str]:
     """
     if not source.is_dir():
         raise DataError(f"There is no folder {source} (data.source).")
+    find_layout(source)  # what is wrong with it is told of the person's own files
     with _scratch(folder) as scratch, inventoried(folder) as partial:
         foreign = _copy(source, scratch)
         find_layout(scratch, source).root.rename(partial)
@@ -91,7 +92,7 @@ def _copy(source: Path, folder: Path) -> list[str]:
     try:
         for path in files_below(source):
             inside = path.relative_to(source)
-            if is_foreign(inside):
+            if is_foreign(inside) or path.suffix.lower() in UNREAD:
                 foreign += [inside.as_posix()] * is_noted(inside, KEPT)
             elif path.suffix.lower() in KEPT and (path.is_file() or path.is_symlink()):
                 target = folder / inside

@@ -26,7 +26,7 @@ and highest of each image (``minmax``), the percentiles `PERCENTILES` of each im
 PERCENTILES = (0.1, 99.99)
 """A small target is a few pixels in 65,536: a lower upper percentile would make it as bright as the clutter."""
 FEW_LEVELS = 64
-"""An image of more bits that keeps fewer of its levels than this has lost what faint targets are made of."""
+"""An image that keeps fewer of its levels than this has lost what faint targets are made of."""
 
 # How an array whose first row and column are where EXIF's orientation says is brought upright, and back.
 _UPRIGHT: dict[int, Callable[[Counts], Counts]] = {
@@ -49,7 +49,7 @@ class Decoded:
         pixels: H×W luminance, upright.
         mode: of the file, as Pillow calls it.
         orientation: EXIF's, from 1 (stored upright) to 8.
-        found: how many levels the file holds, where it has more than 8 bits; else 0.
+        found: how many levels the file holds, where 8 bits at these levels may be too few for them; else 0.
         kept: how many of them are still different in `pixels`.
     """
 
@@ -61,7 +61,7 @@ class Decoded:
 
     @property
     def loses_levels(self) -> bool:
-        """Whether 8 bits at these levels leave too little of an image of more bits."""
+        """Whether these levels leave too little of what the file holds."""
         return self.kept < min(FEW_LEVELS, self.found)
 
     def as_stored(self) -> "Decoded":
@@ -176,9 +176,9 @@ def decode_image(path: Path, levels: Levels = "full") -> Decoded:
         if stored.deep_colour and levels != "full":
             raise DataError(f"{path} has 16 bits a colour. Save it with one channel, or leave levels at full.")
         pixels = stored.shown(np.asarray(image.convert("L")))
-        if levels != "full":
-            pixels = to_luminance(pixels, levels)
-        return Decoded(pixels, image.mode, stored.orientation)
+        if levels == "full":
+            return Decoded(pixels, image.mode, stored.orientation)
+        return _kept(pixels, to_luminance(pixels, levels), image.mode, stored.orientation)
 
 
 def _from_counts(path: Path, counts: Counts, levels: Levels, mode: str, orientation: int) -> Decoded:
@@ -193,8 +193,11 @@ def _from_counts(path: Path, counts: Counts, levels: Levels, mode: str, orientat
             "data.levels (--levels) minmax, percentile, or two values."
         )
     pixels = to_luminance(counts, levels, 65535)
-    if mode == "F":
-        return Decoded(pixels, mode, orientation)
+    return _kept(counts, pixels, mode, orientation)
+
+
+def _kept(counts: Counts, pixels: Luminance, mode: str, orientation: int) -> Decoded:
+    """An image with how many of the levels that its file holds are left."""
     return Decoded(pixels, mode, orientation, len(np.unique(counts)), len(np.unique(pixels)))
 
 
@@ -224,7 +227,7 @@ def parse_levels(text: str) -> Levels:
         return text  # type: ignore[return-value]
     with suppress(ValueError):
         low, high = map(float, text.strip("[]()").split(","))
-        if low < high:
+        if low < high and np.isfinite(high - low):
             return low, high
     raise ParameterError(f"levels = {text!r} must be full, minmax, percentile, or LOW,HIGH with LOW below HIGH.")
 

@@ -5,28 +5,39 @@ it is no part of the folder's content.
 """
 
 import json
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from datransnet.atomic import atomic_path, write_text
-from datransnet.data.listing import files_below
+from datransnet.data.listing import files_below, is_foreign
 
 
 def _inventory(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.inventory.json")
 
 
-def _names(folder: Path) -> list[str]:
-    return [path.relative_to(folder).as_posix() for path in files_below(folder)]
+def _files(folder: Path) -> dict[str, Path]:
+    return {path.relative_to(folder).as_posix(): path for path in files_below(folder)}
 
 
-def noted(folder: Path) -> set[str]:
-    """Names, relative to a folder, of the files that were written into it; empty where it has no inventory."""
+Mark = list[int]
+"""What tells a file from another of its name: its size, when it was written (in ns), and a checksum."""
+
+
+def _mark(path: Path) -> Mark:
+    found = path.stat()
+    return [found.st_size, found.st_mtime_ns, zlib.crc32(path.read_bytes())]
+
+
+def noted(folder: Path) -> dict[str, list[Mark]]:
+    """Files that were written into a folder, by their names relative to it; empty where it has no inventory."""
     try:
-        return set(json.loads(_inventory(folder).read_text(encoding="utf-8")))
+        found = json.loads(_inventory(folder).read_text(encoding="utf-8"))
+        return found if isinstance(found, dict) else {}
     except (FileNotFoundError, ValueError):
-        return set()
+        return {}
 
 
 @contextmanager
@@ -43,11 +54,19 @@ def inventoried(folder: Path) -> Iterator[Path]:
     """
     with atomic_path(folder) as partial:
         yield partial
-        names = sorted({*_names(partial), *(noted(folder) if folder.exists() else ())})
-        write_text(_inventory(folder), json.dumps(names, indent=0) + "\n")  # before: a kill must not leave it short
+        before = noted(folder) if folder.exists() else {}
+        marks = before | {name: [*before.get(name, [])[-1:], _mark(path)] for name, path in _files(partial).items()}
+        write_text(_inventory(folder), json.dumps(marks, indent=0) + "\n")  # of both: a kill may leave the old folder
 
 
 def unnoted(folder: Path) -> list[str]:
-    """Names of the files in a folder that its inventory does not hold."""
-    known = noted(folder)
-    return [name for name in _names(folder) if name not in known]
+    """Names of a folder's files that its inventory does not hold, or holds otherwise; not of those of other systems."""
+    known, files = noted(folder), {name: path for name, path in _files(folder).items() if not is_foreign(Path(name))}
+    return [name for name, path in files.items() if not any(_same(path, mark) for mark in known.get(name, []))]
+
+
+def _same(path: Path, mark: Mark) -> bool:
+    """Whether a file is the noted one; its content is read only where it was written at another time, as copies are."""
+    if not path.is_file() or path.stat().st_size != mark[0]:
+        return False
+    return path.stat().st_mtime_ns == mark[1] or zlib.crc32(path.read_bytes()) == mark[2]

@@ -61,12 +61,13 @@ class Layout:
     foreign: tuple[str, ...] = ()
 
 
-def _below(folder: Path, depth: int) -> Iterator[Path]:
+def _below(folder: Path, depth: int, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
+    """A folder and those below it, without links that lead back to one above."""
     yield folder
-    if depth:
-        for path in sorted(folder.iterdir()):
-            if path.is_dir() and not is_foreign(Path(path.name)):
-                yield from _below(path, depth - 1)
+    above |= {folder.resolve()}
+    for path in sorted(folder.iterdir()) if depth else ():
+        if path.is_dir() and not is_foreign(Path(path.name)) and path.resolve() not in above:
+            yield from _below(path, depth - 1, above)
 
 
 def _is_split(place: Path) -> bool:
@@ -143,16 +144,26 @@ def _find_lists(root: Path, shown: Path) -> dict[str, dict[Part, Path]]:
     return {name: lists for name, lists in found.items() if {"train", "test"} <= set(lists)}  # type: ignore[misc]
 
 
-def _by_stem(folder: Path, shown: Path) -> tuple[dict[str, Path], list[str]]:
+def by_stem(folder: Path, shown: Path) -> tuple[dict[str, Path], list[str]]:
     """Images of a folder by their names without ending, in one Unicode form; and the names of foreign files."""
     found: dict[str, Path] = {}
     images, foreign = images_in(folder)
+    if nested := [path.name for path in sorted(folder.iterdir()) if path.is_dir() and _holds_images(path)]:
+        raise DataError(
+            f"{shown} holds folders with images ({named(nested)}). Put all images into {shown.name}/ itself."
+        )
     for path in images:
         stem = unicodedata.normalize("NFC", path.stem)
+        if any("\ud800" <= letter <= "\udfff" for letter in stem):
+            raise DataError(f"{shown} holds {path.name!r}, whose name is not UTF-8. Rename it.")
         if stem in found:
             raise DataError(f"{shown} holds {found[stem].name} and {path.name}: remove one of them.")
         found[stem] = path
     return found, [path.name for path in foreign]
+
+
+def _holds_images(folder: Path) -> bool:
+    return not is_foreign(Path(folder.name)) and bool(images_in(folder)[0])
 
 
 def _find_pairs(root: Path, kind: tuple[str, str], shown: Path) -> tuple[Pairs, list[str]]:
@@ -166,7 +177,7 @@ def _find_pairs(root: Path, kind: tuple[str, str], shown: Path) -> tuple[Pairs, 
     Raises:
         DataError: if there is no image, or an image has no mask, or a mask no image; up to five are named.
     """
-    (images, foreign), (masks, more) = (_by_stem(root / name, shown / name) for name in kind)
+    (images, foreign), (masks, more) = (by_stem(root / name, shown / name) for name in kind)
     pairs = {}
     for stem, image in images.items():
         ending = next((ending for ending in MASK_ENDINGS if stem + ending in masks), None)

@@ -1,6 +1,5 @@
 """Which files of a folder are the dataset's: other systems and programs leave files of their own among them."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path, PurePath
 
@@ -8,6 +7,8 @@ from datransnet.data.images import SUFFIXES
 
 FOREIGN_FOLDERS = ("__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found", "__pycache__")
 FOREIGN_FILES = ("thumbs.db", "desktop.ini", "icon\r")
+UNREAD = (".gif", ".webp", ".jp2", ".ppm", ".pgm", ".tga", ".jfif", ".heic", ".npy", ".mat")
+"""Endings of pictures that are left out, with a word, since they are not read."""
 
 
 def is_foreign(path: PurePath) -> bool:
@@ -22,31 +23,31 @@ def is_foreign(path: PurePath) -> bool:
 
 
 def is_noted(path: PurePath, suffixes: tuple[str, ...]) -> bool:
-    """Whether a foreign file looks enough like one of the dataset's, or is known enough, to be worth a word."""
-    return path.suffix.lower() in suffixes or path.name.lower() in FOREIGN_FILES
+    """Whether a file that is left out looks enough like one of the dataset's to be worth a word."""
+    return path.suffix.lower() in (*suffixes, *UNREAD) or path.name.lower() in FOREIGN_FILES
 
 
 def files_below(folder: Path) -> Iterator[Path]:
-    """All files below a folder in order, also behind links to folders; each folder once, so that circles end."""
-    seen = set[str]()
-    for place, folders, files in os.walk(folder, followlinks=True):
-        real = os.path.realpath(place)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders.sort()
-        yield from (Path(place, name) for name in sorted(files))
+    """All files below a folder in order, also behind links to folders, but for those that lead back to one above."""
+
+    def below(place: Path, above: frozenset[Path]) -> Iterator[Path]:
+        for path in sorted(place.iterdir()):
+            if not path.is_dir():
+                yield path
+            elif (real := path.resolve()) not in above:
+                yield from below(path, above | {real})
+
+    return below(folder, frozenset({folder.resolve()}))
 
 
 def images_in(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Image files that lie directly in a folder, in order, and foreign files among them.
+    """Image files that lie directly in a folder, in order, and files among them that are foreign or not read.
 
     A link that leads nowhere counts as an image: whoever reads it is told.
     """
     images, foreign = list[Path](), list[Path]()
     for path in sorted(folder.iterdir()):
-        if is_foreign(PurePath(path.name)):
+        if is_foreign(PurePath(path.name)) or path.suffix.lower() in UNREAD:
             foreign.append(path)
         elif path.suffix.lower() in SUFFIXES and (path.is_file() or path.is_symlink()):
             images.append(path)

@@ -21,11 +21,13 @@ MASK_ABOVE = 127
 """Of 255: levels above this are target; released masks hold grey values too."""
 COLOURED = 32
 """Channels of a coloured mask differ by more; a grey one saved as JPEG may differ by less."""
+BRIGHT = 0.75
+"""The brightest level of a grey mask is at least this share of white: nearer to ``above``, noise would decide."""
 MOST_LEVELS = 32
-"""A mask whose pixels are mostly grey, of more levels than these, is a picture."""
+"""A file of more levels is a lossy or smoothed mask, or, where most of it is grey, a picture."""
 FAINT = 31
-"""Of 255: a group of pixels above this, none of which counts as target, is a target that was not meant to be lost;
-JPEG's noise is below."""
+"""Of 255: in a file of many levels what is below is JPEG's noise; a group of pixels above, none of which counts as
+target, is a target that was not meant to be lost."""
 
 REMEDY = (
     "Write target as 255 and everything else as 0, or set data.mask_above (--mask-above) to 0: then everything that is "
@@ -74,7 +76,8 @@ def decode_mask(path: Path, above: int = MASK_ABOVE) -> Mask:
     """
     with open_image(path) as stored:
         level, alpha, coloured = _level(path, stored, above)
-        mask = _decided(path, level, above, coloured or stored.image.mode in ("P", "PA"))
+        of_colours, lossy = coloured or stored.image.mode in ("P", "PA"), stored.image.format == "JPEG"
+        mask = _decided(path, level, above, of_colours, lossy)
         return replace(
             mask, target=stored.shown(mask.target), coloured=coloured, alpha=alpha, orientation=stored.orientation
         )
@@ -92,6 +95,10 @@ def _level(path: Path, stored: Stored, above: int) -> tuple[Counts, bool, bool]:
         raise DataError(f"{path} has 16 bits a colour, of which masks need 8. Save it with one channel or 8 bits.")
     if image.mode in ("1", "L", "F") or image.mode.startswith("I"):
         return np.asarray(image).astype(np.uint8) * 255 if image.mode == "1" else np.asarray(image), False, False
+    if image.mode in ("P", "PA") and lost_palette(image):
+        raise DataError(
+            f"{path} has a palette that gives several of its indices one colour. Save it without a palette."
+        )
     pixels = np.asarray(image.convert("RGBA"))
     colours, transparency = pixels[..., :3], pixels[..., 3]
     level: npt.NDArray[np.uint8] = colours.max(axis=2)
@@ -108,7 +115,16 @@ def _level(path: Path, stored: Stored, above: int) -> tuple[Counts, bool, bool]:
     return level, False, coloured
 
 
-def _decided(path: Path, level: Counts, above: int, of_colours: bool) -> Mask:
+def lost_palette(image: Image.Image) -> bool:
+    """Whether pixels of different indices have one colour: then colours do not tell what the indices did."""
+    indices = np.unique(np.asarray(image.getchannel("P") if image.mode == "PA" else image))
+    table = np.zeros((256, 3), dtype=np.uint8)
+    entries = np.asarray(image.getpalette() or [], dtype=np.uint8).reshape(-1, 3)
+    table[: len(entries)] = entries
+    return len(np.unique(table[indices], axis=0)) < len(indices)
+
+
+def _decided(path: Path, level: Counts, above: int, of_colours: bool, lossy: bool) -> Mask:
     """What of some levels is target.
 
     Raises:
@@ -118,18 +134,25 @@ def _decided(path: Path, level: Counts, above: int, of_colours: bool) -> Mask:
     if not (np.isfinite(highest) and lowest >= 0):
         raise DataError(f"{path} holds values below 0, or no numbers. {REMEDY}")
     top = 255.0 if level.dtype == np.uint8 else 65535.0
-    two = bool(((level == 0) | (level == highest)).all())
-    if two or above == 0:
-        return Mask(level > 0, highest, top, grey=not two)
+    if bool(((level == 0) | (level == highest)).all()):
+        return Mask(level > 0, highest, top)
+    count = len(np.unique(level))
+    if above == 0 and lossy:
+        raise DataError(
+            f"{path} holds {count} levels, as JPEG leaves them: all but black would be noise too. Save a PNG."
+        )
+    if above == 0:
+        return Mask(level > 0, highest, top, grey=True)
     white = _white(level, highest, top)
     if white is None:
-        count = len(np.unique(level))
         raise DataError(f"{path} holds {count} levels up to {highest:g}, none of which is certainly target. {REMEDY}")
     scaled = level * (255 / white)
-    if len(np.unique(level)) > MOST_LEVELS and (np.abs(scaled - 127.5) < 127.5 - FAINT).mean() > 0.5:
-        raise DataError(f"More than half of the pixels of {path} are grey: it looks like an image, not like a mask.")
+    if count > MOST_LEVELS and FAINT / 2 < np.median(scaled) < 255 - FAINT:
+        raise DataError(
+            f"{path} holds {count} levels, and most of it is grey: it looks like an image, not like a mask."
+        )
     target = scaled > above
-    lost = _lost(scaled > FAINT, target)
+    lost = _lost(scaled > (FAINT if count > MOST_LEVELS else 0), target)
     if lost and of_colours:
         raise DataError(f"{path} has {lost} places of a colour too dark to count as target. {REMEDY}")
     return Mask(target, white, top, grey=True, lost=lost)
@@ -139,7 +162,7 @@ def _white(level: Counts, highest: float, top: float) -> float | None:
     """White of a grey mask: that of its depth, or of 8 bits in a wider file; None if it is brighter or fainter."""
     if level.dtype.kind == "f":
         return None
-    return next((white for white in (top, 255.0) if white * MASK_ABOVE / 255 < highest <= white), None)
+    return next((white for white in (top, 255.0) if white * BRIGHT < highest <= white), None)
 
 
 def _lost(visible: Truth, target: Truth) -> int:

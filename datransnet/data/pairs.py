@@ -5,9 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+from scipy import ndimage
+
 from datransnet.data.images import Decoded, Levels, Luminance, Truth, decode_image
 from datransnet.data.layouts import Pairs
-from datransnet.data.masks import MASK_ABOVE, Mask, decode_mask, resized
+from datransnet.data.masks import MASK_ABOVE, REMEDY, Mask, decode_mask, resized
 from datransnet.data.oddities import Oddities, named
 from datransnet.errors import DataError
 
@@ -16,8 +19,12 @@ Mismatch = Literal["exclude", "resize_mask"]
 
 MOST = 0.5
 """If a larger share of masks does not fit, or of a mask is target, something is wrong with all of them."""
+LOSING = 0.25
+"""If a larger share of masks holds places too faint to count, their levels mean something else, such as classes."""
 DISTORTION = 0.02
 """A mask that is wider or narrower by more (and by more than a pixel) is its image cut or turned, not resized."""
+EIGHT = np.ones((3, 3))
+"""Pixels that touch by a corner belong together."""
 NAMED = 3
 """Files that an error names."""
 
@@ -63,6 +70,8 @@ class PairReader:
     _targets: bool = False
     _whites: dict[tuple[float, float], str] = field(default_factory=dict)
     _inverted: list[str] = field(default_factory=list)
+    _losing: list[str] = field(default_factory=list)
+    _kinds: dict[bool, str] = field(default_factory=dict)
     _sizes: dict[str, str] = field(default_factory=dict)
     _turned: int = 0
     _distorted: list[str] = field(default_factory=list)
@@ -100,7 +109,7 @@ class PairReader:
             (mask.alpha, "masks are the transparency of their files"),
             (mask.lost, f"masks have places too faint to count as target (above 0, but not {self.above})"),
             (image.orientation > 1, "images are stored turned and were brought upright (EXIF)"),
-            (image.loses_levels, "images of more than 8 bits keep few of their levels: set data.levels (--levels)"),
+            (image.loses_levels, "images keep few of their levels: set data.levels (--levels) to fit them"),
         ):
             if holds:
                 self.oddities.note(what, id_)
@@ -111,6 +120,10 @@ class PairReader:
             self._whites.setdefault((mask.white, mask.top), path.name)
         if mask.target.mean() > MOST:
             self._inverted.append(path.name)
+        if mask.lost:
+            self._losing.append(path.name)
+        if mask.white:
+            self._kinds.setdefault(mask.alpha, path.name)
         self._targets = self._targets or bool(mask.target.any())
 
     def _fitted(self, id_: str, image: Luminance, mask: Truth) -> Truth | None:
@@ -129,7 +142,10 @@ class PairReader:
             self._distorted.append(id_)
             return None
         self.treated[id_] = f"{fault}: mask resized (nearest)"
-        return resized(mask, height, width)
+        fitted = resized(mask, height, width)
+        if ndimage.label(fitted, EIGHT)[1] < ndimage.label(mask, EIGHT)[1]:
+            self.oddities.note("masks lost targets in being resized", id_)
+        return fitted
 
     @property
     def mismatched(self) -> dict[str, str]:
@@ -180,11 +196,18 @@ class PairReader:
                 f"{self.name}: in {len(self._inverted)} of {number} masks more than half of the pixels are target "
                 f"({named(self._inverted)}): they are probably inverted. Write target as 255 and background as 0."
             )
-        if self.above and (two := _contradicting(self._whites, self.above)):
+        if len(self._losing) > LOSING * number:
             raise DataError(
-                f"{self.name}: masks contradict each other: target is {two[0]}, but {two[1]}. Write target as 255 in "
-                "all of them, or set data.mask_above (--mask-above) to 0: then everything that is not black is target."
+                f"{self.name}: {len(self._losing)} of {number} masks hold places too faint to count as target "
+                f"({named(self._losing)}): are their levels classes? {REMEDY}"
             )
+        if len(self._kinds) > 1:
+            raise DataError(
+                f"{self.name}: target is transparency in {self._kinds[True]}, but colour in {self._kinds[False]}. "
+                "Save all masks in one way."
+            )
+        if self.above and (two := _contradicting(self._whites, self.above)):
+            raise DataError(f"{self.name}: masks contradict each other: target is {two[0]}, but {two[1]}. {REMEDY}")
         if not (self._targets or without_targets):
             raise DataError(f"{self.name} has no target in {number} masks: every mask is black.")
 

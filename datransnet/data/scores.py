@@ -5,6 +5,8 @@ numbers in [0, 1]), called as its mask, or with ``_scores`` behind as our own ``
 of the endings that scripts of the field use.
 """
 
+import logging
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
@@ -12,12 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from datransnet.data.images import Truth, decode_image, open_image
-from datransnet.data.layouts import MASK_ENDINGS
-from datransnet.data.listing import images_in, is_foreign
-from datransnet.data.masks import MASK_ABOVE, decode_mask
+from datransnet.data.layouts import MASK_ENDINGS, by_stem
+from datransnet.data.listing import is_foreign
+from datransnet.data.masks import MASK_ABOVE, decode_mask, lost_palette
 from datransnet.data.oddities import named
 from datransnet.data.pairs import PairReader
 from datransnet.errors import DataError
+
+log = logging.getLogger(__name__)
 
 ENDING, OVERLAY = "_scores", "_overlay"
 """What ``predict`` puts behind an image's name."""
@@ -27,6 +31,8 @@ BESIDE = (OVERLAY, "_gt", "_label", "_mask")
 """What scripts write beside a score map: no score map itself."""
 FAINT = 1.5 / 255
 """Above the highest score of a PNG whose levels are 0 and 1: a binary mask, not a score map."""
+DIM = 0.1
+"""A folder without a brighter score is worth a word."""
 FORMATS = (".png", ".npy", ".mat")
 
 ScoreMap = npt.NDArray[np.floating]
@@ -103,6 +109,8 @@ def _read_png(path: Path) -> ScoreMap:
             return scores
         if stored.deep_colour:
             raise DataError(f"{path} has 16 bits a colour. Save its scores with one channel.")
+        if image.mode in ("P", "PA") and lost_palette(image):
+            raise DataError(f"{path} has a palette that gives several of its indices one colour. Save it as grey.")
         if image.mode not in ("1", "L"):
             pixels = np.asarray(image.convert("RGBA"))
             if np.ptp(pixels[..., :3], axis=2).any() or np.ptp(pixels[..., 3]):
@@ -128,7 +136,7 @@ def find_predictions(scores: Path, masks: Path, allow_missing: bool = False, abo
     for folder in (scores, masks):
         if not folder.is_dir():
             raise DataError(f"There is no folder {folder}.")
-    truths = {path.stem: path for path in images_in(masks)[0]}
+    truths = by_stem(masks, masks)[0]
     maps = _score_maps(scores, {name for stem in truths for name in _names(stem)})
     found = Predictions([], [], [], [], above)
     reader, brightest, other_size = PairReader(str(masks), above), 0.0, list[str]()
@@ -163,6 +171,10 @@ def find_predictions(scores: Path, masks: Path, allow_missing: bool = False, abo
         raise DataError(
             f"The PNGs in {scores} are black but for levels 0 and 1. Write target as 255 (or scores × 255)."
         )
+    if 0 < brightest < DIM:
+        log.warning(
+            "The brightest score in %s is %.3f. Do its files hold fewer bits than their format?", scores, brightest
+        )
     reader.check_masks(len(found.ids), without_targets=True)  # false alarms can be counted without one
     return found
 
@@ -184,12 +196,13 @@ def _score_maps(folder: Path, wanted: set[str]) -> dict[str, Path]:
     maps: dict[str, Path] = {}
     beside: dict[str, Path] = {}
     for path in there:
-        names = [path.stem, *(path.stem[: -len(end)] for end in ENDINGS if path.stem.lower().endswith(end))]
+        stem = unicodedata.normalize("NFC", path.stem)
+        names = [stem, *(stem[: -len(end)] for end in ENDINGS if stem.lower().endswith(end))]
         id_ = next((name for name in names if name in wanted), None)
-        if id_ is None and any(path.stem.lower().endswith(end) for end in BESIDE):
-            beside[path.stem] = path
+        if id_ is None and any(stem.lower().endswith(end) for end in BESIDE):
+            beside[stem] = path
             continue
-        id_ = id_ or path.stem.removesuffix(ENDING)
+        id_ = id_ or stem.removesuffix(ENDING)
         if id_ in maps:
             raise DataError(f"{folder} holds {maps[id_].name} and {path.name}. Remove one of them.")
         maps[id_] = path

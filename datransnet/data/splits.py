@@ -134,7 +134,7 @@ def fold(
 
 def _natural(item: Item) -> list[str | int]:
     """Sorts names as a person counts: frame 9 before frame 10."""
-    return [int(text) if text.isdigit() else text for text in re.split(r"(\d+)", item.id)]
+    return [int(text) if text.isdecimal() else text for text in re.split(r"(\d+)", item.id)]
 
 
 def cut(items: list[Item], share: float, part: Part) -> list[Item]:
@@ -240,7 +240,9 @@ def _drawn(
     """
     together = alike if grouping == "near_duplicates" else []
     drawn: list[Part] = []
-    if numbers := fold_of(split):
+    if (numbers := fold_of(split)) and numbers[1] > len(items):
+        raise DataError(f"{len(items)} images cannot be {numbers[1]} folds.")
+    if numbers:
         seeds = derive_seed(seed, "folds", numbers[1])
         items = cut_fold(items, *numbers) if grouping == "order" else fold(items, together, pixels, *numbers, seeds)
     missing: tuple[tuple[Part, str], ...] = (("test", "test"), ("val", "validation"))

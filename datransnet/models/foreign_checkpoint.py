@@ -135,7 +135,7 @@ def _is_torchscript(path: Path) -> bool:
 def state_dicts(content: object, place: str = "", depth: int = DEPTH) -> Iterator[tuple[str, Mapping[Any, Any]]]:
     """Mappings in a checkpoint that hold tensors by name, outer ones first, each with where it is (``model.ema``)."""
     if isinstance(content, Mapping):
-        if any(isinstance(key, str) and _is_array(value) for key, value in content.items()):
+        if any(isinstance(key, str) and is_array(value) for key, value in content.items()):
             yield place, content
         inner = [(str(key), value) for key, value in content.items()]
         inner.sort(key=lambda pair: USUAL.index(pair[0]) if pair[0] in USUAL else len(USUAL))
@@ -147,8 +147,9 @@ def state_dicts(content: object, place: str = "", depth: int = DEPTH) -> Iterato
         yield from state_dicts(value, f"{place}.{key}".removeprefix("."), depth - 1)
 
 
-def _is_array(value: object) -> bool:
-    return isinstance(value, (Tensor, np.ndarray, np.generic))
+def is_array(value: object) -> bool:
+    """Whether a value may be a weight: a plain number beside weights is none."""
+    return isinstance(value, (Tensor, np.ndarray))
 
 
 def prefixes(keys: list[str], is_known: Callable[[str], bool]) -> dict[str, int]:

@@ -11,11 +11,20 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from datransnet.errors import DataError
 from datransnet.models.datransnet import DATransNet
-from datransnet.models.foreign_checkpoint import USUAL, Inert, prefixes, read_checkpoint, state_dicts, to_tensor
+from datransnet.models.foreign_checkpoint import (
+    USUAL,
+    Inert,
+    is_array,
+    prefixes,
+    read_checkpoint,
+    state_dicts,
+    to_tensor,
+)
 
 DEAD_PREFIXES = ("encoder5.", "decoder5.")
 
@@ -122,7 +131,8 @@ def _weights(content: object, own: Mapping[str, Tensor]) -> Iterator[_Found]:
         entries = {str(key): value for key, value in mapping.items()}
         for prefix in prefixes(list(entries), lambda key: renamed(key) in own):
             plain = {key.removeprefix(prefix): value for key, value in entries.items() if key.startswith(prefix)}
-            tensors = {key: to_tensor(value) for key, value in plain.items() if not key.endswith(COUNTERS)}
+            weighty = {key: value for key, value in plain.items() if renamed(key) in own or is_array(value)}
+            tensors = {key: to_tensor(value) for key, value in weighty.items() if not key.endswith(COUNTERS)}
             live = {renamed(key): value for key, value in tensors.items() if not key.startswith(DEAD_PREFIXES)}
             yield _Found(place, prefix, {key: value for key, value in live.items() if value is not None})
 
@@ -132,9 +142,16 @@ def _faults(live: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> list[str]:
     faults = [f"{key} is missing" for key in own if key not in live and not key.endswith(TRACKED)]
     faults += [f"{key} is unknown" for key in live if key not in own]
     shapes = [(key, own[key], live[key]) for key in own if key in live]
+    faults += [f"{key} holds no plain numbers" for key, _, b in shapes if not _plain(b)]
     return faults + [
         f"{key} has another shape" for key, a, b in shapes if a.shape != b.shape and a.numel() * b.numel() != 1
     ]
+
+
+def _plain(weight: Tensor) -> bool:
+    """Whether a weight is of real, finite numbers that are here."""
+    usual = weight.layout == torch.strided and not (weight.is_complex() or weight.is_meta or weight.is_quantized)
+    return usual and (not weight.is_floating_point() or bool(weight.float().isfinite().all()))
 
 
 def _described(content: object) -> str:
@@ -144,6 +161,10 @@ def _described(content: object) -> str:
             f"a whole pickled object of the class {content.stands_for}, no state dict: save model.state_dict() instead"
         )
     if isinstance(content, Mapping):
+        if whole := next(
+            (value for value in content.values() if isinstance(value, Inert) and "_modules" in value), None
+        ):
+            return _described(whole)
         keys = [str(key) for key in content][:NAMED]
         return f"no weights of DATransNet (keys: {', '.join(keys) or 'none'})"
     return f"a {type(content).__name__}, no state dict"

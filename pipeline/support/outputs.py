@@ -7,7 +7,7 @@ from pathlib import Path
 
 from datransnet.data.download import mirror_folder
 from datransnet.data.inventory import unnoted
-from datransnet.data.listing import files_below
+from datransnet.data.listing import files_below, is_foreign
 from datransnet.data.manifest import Manifest
 from datransnet.data.oddities import named
 from datransnet.errors import DataError, ParameterError
@@ -46,7 +46,10 @@ def check_outputs(study: Study) -> None:
             f"{study.shown} is a link to {study.shown.resolve()}, but it is where this study shows the split dataset. "
             "Move the link, or give the dataset another name (data.dataset)."
         )
+    _check_source(study)
     for folder, foreign in _folders(study).items():
+        if folder.exists() and not folder.is_dir():
+            raise ParameterError(f"{folder} is a file, where this study writes a folder. Move it elsewhere.")
         if folder.is_dir() and (names := foreign(folder)):
             raise ParameterError(
                 f"{folder} holds {len(names)} files that this study has not written ({named(names)}). The next "
@@ -64,10 +67,11 @@ def _check_paths(study: Study) -> None:
     outs = [*_folders(study), study.shown, *(study.folder / name for name in (*FILES, *PAGES))]
     outs += [study.home / name for name in ("runs", "mlartifacts", "mlruns.db", "unsent")]
     for key, path in paths.items():
-        links = _links(path)
+        near = {out: how for out in outs if (how := _touches(path, out))}
+        links = [] if near else _links(path)
         for out in outs:
             linked = next((f"holds a link ({link}) to" for link in links if _touches(link, out)), "")
-            if how := _touches(path, out) or linked:
+            if how := near.get(out, linked):
                 raise ParameterError(
                     f"{key} ({path}) {how} {out}, which this study writes and replaces: your files would be removed. "
                     "Keep them elsewhere, for instance beside the project, and name that place."
@@ -76,6 +80,16 @@ def _check_paths(study: Study) -> None:
         for out in outs:
             if _touches(mirror, out) in (IS, INSIDE):
                 raise ParameterError(f"DATRANSNET_MIRROR = {mirror} lies in {out}, which this study replaces. Move it.")
+
+
+def _check_source(study: Study) -> None:
+    """See that a copy of a dataset is not the only one left when the next fetch would replace it."""
+    source = study.params.data.source
+    if source is not None and not study.named(source).exists() and study.raw.exists():
+        raise ParameterError(
+            f"data.source ({study.named(source)}) is gone, and {study.raw} may be the only copy left, which the next "
+            "fetch would replace. Bring the folder back, or move this copy to where data.source says."
+        )
 
 
 IS, INSIDE, AROUND = "is the same as", "lies in", "contains"
@@ -110,7 +124,7 @@ def _folders(study: Study) -> dict[Path, Callable[[Path], list[str]]]:
     def by_name(pattern: str) -> Callable[[Path], list[str]]:
         def foreign(folder: Path) -> list[str]:
             names = (path.relative_to(folder).as_posix() for path in files_below(folder))
-            return [name for name in names if name != ".gitignore" and not re.fullmatch(pattern, name)]  # DVC's
+            return [name for name in names if not (is_foreign(Path(name)) or re.fullmatch(pattern, name))]
 
         return foreign
 

@@ -432,7 +432,7 @@ def test_a_table_of_somebody_elses_is_not_written_over(trained, tmp_path):
 
 
 def test_predicting_into_the_folder_of_the_images_twice_reads_only_images(trained, tmp_path):
-    folder = pictures(tmp_path / "a", "a.png", "b_scores.png", "b.png")
+    folder = pictures(tmp_path / "a", "a.png", "b.png")
     for _ in range(2):
         assert run("predict", folder / "a.png", folder / "b.png", "--weights", trained, "--out", folder).exit_code == 0
         assert run("predict", folder, "--weights", trained, "--out", folder).exit_code == 0
@@ -486,3 +486,67 @@ def test_a_coloured_heat_map_is_no_score_map(scenes, tmp_path):
     for path in tmp_path.iterdir():
         Image.open(path).convert("L").convert("RGB").save(path)  # grey, in three channels
     assert run("evaluate", "--scores", tmp_path, "--masks", scenes / "test/masks").exit_code == 0
+
+
+@pytest.mark.parametrize("theirs", ["a_scores.png", "a_overlay.png"])
+def test_predict_writes_over_nothing_that_it_has_not_written(trained, tmp_path, theirs):
+    folder = pictures(tmp_path / "a", "a.png", theirs)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    for arguments in ((folder,), (folder / "a.png",), (folder / "a.png", folder / theirs)):
+        refused = run("predict", *arguments, "--weights", trained, "--out", folder)
+        assert refused.exit_code == 2
+        assert theirs in refused.stderr
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"image,row,col,area,score\nb.png,1,2,3,.5,note\n", b"image\xff,row\n", b"name\nx\n"]
+)
+def test_tables_as_people_leave_them_are_added_to_or_told(trained, tmp_path, content):
+    out, good = tmp_path / "out", pictures(tmp_path / "a", "a.png")
+    out.mkdir()
+    (out / "detections.csv").write_bytes(content)
+    done = run("predict", good, "--weights", trained, "--out", out)
+    assert done.exit_code == (3 if content else 0)
+    assert (out / "detections.csv").read_bytes() == content or not content
+    assert (out / "a_scores.png").exists() == (not content)
+
+
+@pytest.mark.parametrize("content", ["mine", "[]"])
+def test_a_plan_of_something_else_is_told(scenes, tmp_path, content):
+    (tmp_path / "training.json").write_text(content, encoding="utf-8")
+    refused = fit(scenes, tmp_path)
+    assert refused.exit_code == 2
+    assert "of something else" in refused.stderr
+
+
+def test_too_long_a_name_is_told_before_anything_is_predicted(trained, tmp_path):
+    folder = pictures(tmp_path / "a", "a.png", f"{'x' * 230}.png")
+    refused = run("predict", folder, "--weights", trained, "--out", tmp_path / "out")
+    assert refused.exit_code == 2
+    assert "too long" in refused.stderr
+    assert "partial" not in refused.stderr
+
+
+@pytest.mark.parametrize("levels", [[1], ["a", "b"], "fill", None, 5, [9, 1]])
+def test_a_card_with_levels_that_are_none_is_told(trained, tmp_path, levels):
+    shutil.copytree(trained, tmp_path / "out")
+    card = json.loads((trained / "card.json").read_text(encoding="utf-8"))
+    (tmp_path / "out/card.json").write_text(json.dumps(card | {"levels": levels}), encoding="utf-8")
+    refused = run("predict", pictures(tmp_path / "a", "a.png"), "--weights", tmp_path / "out", "--out", tmp_path / "p")
+    assert refused.exit_code == 3
+    assert "has levels" in refused.stderr
+
+
+def test_score_maps_without_a_usable_palette_and_dim_ones_are_told(scenes, tmp_path, caplog):
+    for path in (scenes / "test/masks").iterdir():
+        mask = np.asarray(Image.open(path)) > 0
+        Image.fromarray(mask.astype(np.uint16) * 4095).save(tmp_path / path.name)
+    assert run("evaluate", "--scores", tmp_path, "--masks", scenes / "test/masks").exit_code == 0
+    assert "The brightest score" in caplog.text
+    black = Image.fromarray(mask.astype(np.uint8), mode="P")
+    black.putpalette([0] * 6)
+    black.save(tmp_path / path.name)
+    refused = run("evaluate", "--scores", tmp_path, "--masks", scenes / "test/masks")
+    assert refused.exit_code == 3
+    assert "palette" in refused.stderr

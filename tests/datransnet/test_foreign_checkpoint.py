@@ -97,6 +97,8 @@ def wrapped(rng: random.Random) -> Any:
     if prefix and rng.random() < 0.3:
         content |= {"criterion.weight": torch.ones(1), "n_averaged": torch.tensor(5)}
     if rng.random() < 0.3:
+        content |= {"epoch": 3, "best": np.float32(0.5), "note": "text"}
+    if rng.random() < 0.3:
         content = collections.OrderedDict(content)
     for _ in range(rng.randint(0, 2)):
         content = {rng.choice(KEYS): content} | {
@@ -146,6 +148,11 @@ REFUSED = {
     "two networks": (
         lambda: {f"{who}.{key}": value for who in ("student", "teacher") for key, value in WEIGHTS.items()},
         r"holds 2 networks, at 'student' and 'teacher'",
+    ),
+    "a whole network below a key": (lambda: {"model": torch.nn.Conv2d(1, 1, 1), "epoch": 3}, "whole pickled object"),
+    "weights that are no numbers": (
+        lambda: {**WEIGHTS, "outc.1.bias": torch.tensor([float("nan")])},
+        "no plain numbers",
     ),
     "a tensor": (lambda: torch.zeros(3), "holds a Tensor"),
 }

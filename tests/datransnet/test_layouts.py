@@ -300,7 +300,7 @@ def test_files_of_other_systems_are_left_out_everywhere_and_counted(own, tmp_pat
     for name in FOREIGN:
         (tmp_path / "source" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "source" / name).write_bytes(b"\0\5\x16\7")
-    assert "files of other systems" in load_folder(tmp_path / "source").remarks
+    assert "files are left out" in load_folder(tmp_path / "source").remarks
     assert len(fetch_folder(tmp_path / "source", tmp_path / "raw")) >= 5
     assert not [name for name in FOREIGN if (tmp_path / "raw" / name).exists()]
     shutil.make_archive(str(tmp_path / "by-hand/ByHand"), "zip", tmp_path / "source")
@@ -414,3 +414,42 @@ def test_grouping_can_be_cut_by_time_or_turned_off(tmp_path, number, grouping):
         ]
         assert set(folds[0]) == {f"c0_{frame}" for frame in range(12)}
         assert not set(folds[0]) & set(folds[1])
+
+
+def test_images_in_folders_below_and_of_kinds_that_are_not_read_are_told(own, tmp_path):
+    as_plain(*own, tmp_path / "source")
+    for kind, ending in (("images", ""), ("masks", "_mask")):
+        Image.open(tmp_path / f"source/{kind}/s05{ending}.png").save(tmp_path / f"source/{kind}/s05{ending}.gif")
+        (tmp_path / f"source/{kind}/s05{ending}.png").unlink()
+    assert "s05.gif" in load_folder(tmp_path / "source").remarks
+    assert "images/s05.gif" in fetch_folder(tmp_path / "source", tmp_path / "raw")
+    for kind, ending in (("images", ""), ("masks", "_mask")):
+        (tmp_path / f"source/{kind}/seq1").mkdir()
+        (tmp_path / f"source/{kind}/s01{ending}.png").rename(tmp_path / f"source/{kind}/seq1/s01{ending}.png")
+    for read in (load_folder, lambda folder: fetch_folder(folder, tmp_path / "again")):
+        with pytest.raises(DataError, match=r"source/images holds folders with images \(seq1\)"):
+            read(tmp_path / "source")
+
+
+def test_a_name_that_is_not_utf_8_is_told(own, tmp_path):
+    as_plain(*own, tmp_path / "source")
+    for kind, ending in (("images", ""), ("masks", "_mask")):
+        path = tmp_path / f"source/{kind}/s01{ending}.png"
+        path.rename(path.with_name(f"\udcff{ending}.png"))
+    with pytest.raises(DataError, match="not UTF-8"):
+        fetch_folder(tmp_path / "source", tmp_path / "raw")
+
+
+def test_names_that_only_look_like_numbers_are_sorted(tmp_path):
+    cameras(tmp_path / "raw", 20, 1)
+    for kind in ("images", "masks"):
+        for path in (tmp_path / "raw" / kind).iterdir():
+            path.rename(path.with_stem(f"{path.stem}²"))
+    assert (
+        len(split(own_card("Own"), tmp_path / "raw", tmp_path / "data", "random", seed=0, grouping="order").items) == 20
+    )
+
+
+def test_more_folds_than_images_are_told(own, tmp_path):
+    with pytest.raises(DataError, match="cannot be 9999999999 folds"):
+        split(own_card("Own"), laid_raw(own, tmp_path, 0), tmp_path / "data", "fold_1_of_9999999999", seed=0)

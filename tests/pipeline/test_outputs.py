@@ -14,6 +14,7 @@ from PIL import Image
 
 from datransnet.data.synthetic import scene
 from datransnet.errors import ParameterError
+from pipeline import fetch, split
 from pipeline.support.outputs import FILES, FOLDERS, PAGES, check_outputs
 from pipeline.support.paths import Study
 from tests.conftest import ROOT
@@ -136,6 +137,54 @@ def test_nothing_of_a_persons_is_removed_by_any_command(template, tmp_path, kind
         assert done.returncode != 0, done.stdout + done.stderr
         assert "exited with 2" in done.stderr
     assert {name: found for name, found in digests(folder).items() if ".dvc/" not in name} == before
+
+
+def own_study(template: Path, folder: Path) -> Study:
+    """A study of a person's dataset, fetched and split."""
+    study = Study(laid(template, folder, "is named by nobody"))
+    shutil.rmtree(folder / "data")
+    for stage in (fetch, split):
+        stage.main(study)
+    check_outputs(study)
+    return study
+
+
+def test_a_copy_that_a_person_has_changed_is_theirs(template, tmp_path):
+    study = own_study(template, tmp_path / "project")
+    with (study.raw / "masks/p0.png").open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(ParameterError, match=r"masks/p0\.png"):
+        check_outputs(study)
+
+
+def test_a_copied_project_knows_its_files(template, tmp_path):
+    own_study(template, tmp_path / "project")
+    shutil.copytree(tmp_path / "project", tmp_path / "copy", symlinks=True, copy_function=shutil.copyfile)  # new times
+    check_outputs(Study(tmp_path / "copy"))
+
+
+def test_the_only_copy_left_is_not_replaced(template, tmp_path):
+    study = own_study(template, tmp_path / "project")
+    shutil.rmtree(study.folder / "other")
+    with pytest.raises(ParameterError, match="may be the only copy left"):
+        check_outputs(study)
+
+
+@pytest.mark.parametrize("place", ["data/MyData", "data/raw/MyData", "models/best"])
+def test_a_file_where_a_folder_is_written_is_refused(template, tmp_path, place):
+    study = Study(laid(template, tmp_path / "project", "is named by nobody"))
+    shutil.rmtree(study.folder / "data")
+    (study.folder / place).parent.mkdir(parents=True, exist_ok=True)
+    (study.folder / place).write_text("mine", encoding="utf-8")
+    with pytest.raises(ParameterError, match="is a file"):
+        check_outputs(study)
+
+
+def test_files_of_other_systems_among_a_studys_own_stop_nothing(template, tmp_path):
+    study = own_study(template, tmp_path / "project")
+    (study.raw / ".DS_Store").write_bytes(b"x")
+    (study.data / "test/images/._a.png").write_bytes(b"x")
+    check_outputs(study)
 
 
 def test_a_dataset_cannot_be_called_as_the_folder_of_all(template, tmp_path):
