@@ -69,7 +69,7 @@ def template(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("outputs") / "project"
     for name in ("datransnet", "pipeline", "profiles"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("dvc.yaml", "Makefile", ".gitignore", ".dvcignore"):
+    for name in ("dvc.yaml", "Makefile", "requirements.txt", "pyproject.toml", ".gitignore", ".dvcignore"):
         shutil.copy(ROOT / name, folder / name)
     subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
     subprocess.run(["dvc", "init", "-q"], cwd=folder, check=True, env=environment(folder))
@@ -129,6 +129,7 @@ def test_nothing_of_a_persons_is_removed_by_any_command(template, tmp_path, kind
         assert done.returncode == 2, f"{command}: {done.stdout}{done.stderr}"
     done = run(folder, "make", "repro")
     assert done.returncode == 2
+    assert PLACES[kind][0] in done.stderr  # the reason is ours, not make's
     assert "Running stage" not in done.stdout
     run(folder, "git", "add", "--all")
     run(folder, "git", "commit", "-qm", "study")
