@@ -228,16 +228,19 @@ def test_a_failing_stage_is_not_cached(project):
     assert repro(project) == []
 
 
-def test_nothing_outlives_a_killed_dvc(project):
+@pytest.mark.parametrize("shell", ["bash", "dash"])  # DVC runs a stage in the person's
+def test_nothing_outlives_a_killed_dvc(project, tmp_path, shell):
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not here")
     params = yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8"))
     params["recipe"]["epochs"] = 10_000  # no training ends by itself
-    folder = project.parent / "killed"
-    shutil.copytree(project, folder)
+    folder = tmp_path / "killed"
+    shutil.copytree(project, folder, symlinks=True)
     (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     study = StudyFolder(folder)
     before = set(folder.glob("runs/*"))
-    marked = {**environment(folder), "TEST_MARK": study.mark}
-    log = folder.parent / "dvc.log"
+    marked = {**environment(folder), "TEST_MARK": study.mark, "SHELL": str(shutil.which(shell))}
+    log = tmp_path / "dvc.log"
     with log.open("w", encoding="utf-8") as output:
         dvc = subprocess.Popen(["dvc", "repro", "train"], cwd=folder, env=marked, stdout=output, stderr=output)
     wait_for(lambda: {path.parent for path in folder.glob("runs/*/checkpoint.pt")} - before, dvc, "no training", log)

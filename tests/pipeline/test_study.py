@@ -346,14 +346,30 @@ def test_a_missing_archive_is_told(tmp_path):
 
 
 def test_a_truncated_image_keeps_the_earlier_split(reference, tmp_path):
-    study = reference["whole"].copy(tmp_path / "study")
-    manifest = (study.folder / "data/Synthetic/manifest.json").read_bytes()
+    theirs = tmp_path / "theirs"
+    shutil.copytree(reference["split"].folder / "data/raw/Synthetic", theirs)
+    params = tiny_params()
+    params["data"] |= {"dataset": "Own", "source": str(theirs)}
+    study = StudyFolder(tmp_path / "study", params)
+    study.succeed("fetch", "split")
+    manifest = (study.folder / "data/Own/manifest.json").read_bytes()
+    image = next((theirs / "images").iterdir())
+    image.write_bytes(image.read_bytes()[:60])
+    study.succeed("fetch")
+    done = study.run("split")
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert image.name in done.stderr
+    assert (study.folder / "data/Own/manifest.json").read_bytes() == manifest
+
+
+def test_a_file_changed_beneath_fetch_is_somebodys(reference, tmp_path):
+    study = reference["split"].copy(tmp_path / "study")
     image = next((study.folder / "data/raw/Synthetic/images").iterdir())
     image.write_bytes(image.read_bytes()[:60])
     done = study.run("split")
-    assert done.returncode == 3
+    assert done.returncode == 2
     assert image.name in done.stderr
-    assert (study.folder / "data/Synthetic/manifest.json").read_bytes() == manifest
+    assert len(image.read_bytes()) == 60
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
