@@ -11,7 +11,10 @@ from pipeline.support.source import ROOT
 
 
 def end_with_parent() -> None:
-    """Interrupt this process when the ``dvc`` that started it is gone: a killed dvc leaves its stage running."""
+    """Interrupt this process when the ``dvc`` that started it is gone: a killed dvc leaves its stage running.
+
+    By SIGTERM, which a command takes for Ctrl-C: SIGINT is ignored where a shell started it in the background.
+    """
     if "DVC_STAGE" not in os.environ:
         return
     parent = os.getppid()
@@ -19,7 +22,7 @@ def end_with_parent() -> None:
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(0.5)
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, daemon=True).start()
 

@@ -228,6 +228,11 @@ def test_a_failing_stage_is_not_cached(project):
     assert repro(project) == []
 
 
+def in_background() -> None:
+    """Be as a shell starts what it does not wait for."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 @pytest.mark.parametrize("shell", ["bash", "dash"])  # DVC runs a stage in the person's
 def test_nothing_outlives_a_killed_dvc(project, tmp_path, shell):
     if shutil.which(shell) is None:
@@ -242,7 +247,8 @@ def test_nothing_outlives_a_killed_dvc(project, tmp_path, shell):
     marked = {**environment(folder), "TEST_MARK": study.mark, "SHELL": str(shutil.which(shell))}
     log = tmp_path / "dvc.log"
     with log.open("w", encoding="utf-8") as output:
-        dvc = subprocess.Popen(["dvc", "repro", "train"], cwd=folder, env=marked, stdout=output, stderr=output)
+        told = {"stdout": output, "stderr": output}
+        dvc = subprocess.Popen(["dvc", "repro", "train"], cwd=folder, env=marked, preexec_fn=in_background, **told)
     wait_for(lambda: {path.parent for path in folder.glob("runs/*/checkpoint.pt")} - before, dvc, "no training", log)
     dvc.kill()
     assert dvc.wait() == -signal.SIGKILL
