@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks.network import RESULTS, device_name
 from datransnet.metrics import ratios
-from pipeline.support.statistics import RESAMPLES, compare, estimates
+from pipeline.reporting.statistics import RESAMPLES, compare, estimates
 
 METRICS = ("iou", "niou", "f1", "pd", "fa")
 SIZES = (80, 214)

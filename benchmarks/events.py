@@ -24,9 +24,11 @@ import numpy as np
 
 from benchmarks.network import RESULTS, device_name
 from datransnet.engine.recipe import Recipe
-from pipeline.support.records import Record, Run, RunFolder, git_revision
-from pipeline.support.search_params import Tune
-from pipeline.support.tracking import BATCHES, Tracker
+from pipeline.runs.provenance import git_revision
+from pipeline.runs.record import Record, RunFolder
+from pipeline.runs.run import Run
+from pipeline.study.search_space import Tune
+from pipeline.tracking.tracker import BATCHES, Tracker
 
 EVERY = 10.0
 """Seconds between two reports of a trial."""
@@ -104,8 +106,8 @@ def storage(folder: Path, database: str, running: int) -> dict[str, float]:
     """Suggestions with ends, and Ray's reports to Optuna, a second, with a thousand trials known."""
     import optuna
 
-    from pipeline.support.search import SeededByPosition
-    from pipeline.support.sweep import Searcher
+    from pipeline.search.ray_tune import Searcher
+    from pipeline.search.sampler import SeededByPosition
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     kept = optuna.storages.RDBStorage(database or f"sqlite:///{folder / 'search.db'}")
@@ -132,7 +134,7 @@ def storage(folder: Path, database: str, running: int) -> dict[str, float]:
 
 def scheduler(trials: int) -> float:
     """Reports a second that ASHA takes."""
-    from pipeline.support.sweep import make_scheduler
+    from pipeline.search.ray_tune import make_scheduler
 
     asha = make_scheduler(Tune(trials=trials, epochs=EPOCHS, grace=5, space={}))
     nobody: Any = SimpleNamespace(get_live_trials=list)
@@ -148,7 +150,7 @@ def scheduler(trials: int) -> float:
 
 def table(folder: Path, trials: int) -> float:
     """Seconds that the driver takes to look at all records once."""
-    from pipeline.support.cluster import row_of
+    from pipeline.runs.execute import row_of
 
     jobs = []
     for number in range(trials):

@@ -20,9 +20,9 @@ from typing import Any
 import yaml
 
 from benchmarks.network import RESULTS, device_name
-from pipeline.support.records import RunFolder
-from pipeline.support.source import ROOT
-from pipeline.support.tracking import BATCHES, Tracker
+from pipeline.runs.record import RunFolder
+from pipeline.runs.source import ROOT
+from pipeline.tracking.tracker import BATCHES, Tracker
 
 
 def bare(data: str, plans: list[tuple[dict[str, Any], dict[str, Any], int]]) -> None:

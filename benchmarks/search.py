@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 
 from benchmarks.network import RESULTS, device_name
-from pipeline.support.source import ROOT
+from pipeline.runs.source import ROOT
 
 KINDS: dict[str, dict[str, Any]] = {
     "random": {"sampler": "random", "scheduler": "none"},

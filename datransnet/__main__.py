@@ -11,7 +11,7 @@ import typer
 
 from datransnet.engine.recipe import Recipe
 from datransnet.errors import ParameterError
-from datransnet.exits import in_any_locale, run_command
+from datransnet.exits import as_command, in_any_locale
 
 app = typer.Typer(
     help="Train, score, run, export and look at networks for infrared small targets.",
@@ -78,10 +78,6 @@ def _with_recipe(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def _run(command: Callable[[], None], debug: bool) -> None:
-    raise typer.Exit(run_command(command, debug))
-
-
 @app.command()
 @_with_recipe
 def fit(
@@ -105,13 +101,10 @@ def fit(
 
     The same command goes on where it was stopped.
     """
-
-    def command() -> None:
+    with as_command(debug):
         from datransnet.commands.fit import fit_command
 
         fit_command(data, out, model, argument or [], Recipe(**recipe), seed, share, mask_above, levels, device)
-
-    _run(command, debug)
 
 
 @app.command()
@@ -144,8 +137,7 @@ def evaluate(
 ) -> None:
     """Score a network on images with masks, or anyone's score maps on their masks; prints JSON."""
     conventions = tuple(convention or ())
-
-    def command() -> None:
+    with as_command(debug):
         from datransnet.commands.evaluate import evaluate_command, score_command
 
         if scores is not None and masks is not None and data is None and weights is None:
@@ -156,8 +148,6 @@ def evaluate(
         evaluate_command(
             data, weights, part, conventions, threshold, curves, image_size, mask_above, device, allow_leak
         )
-
-    _run(command, debug)
 
 
 @app.command()
@@ -171,13 +161,10 @@ def predict(
     debug: Debug = False,
 ) -> None:
     """Write score maps, overlays and a table of detections."""
-
-    def command() -> None:
+    with as_command(debug):
         from datransnet.commands.predict import predict_command
 
         predict_command(images, weights, out, threshold, image_size, device)
-
-    _run(command, debug)
 
 
 @app.command()
@@ -190,8 +177,7 @@ def export(
     debug: Debug = False,
 ) -> None:
     """Write ONNX (any batch, one size) and compare its logits with PyTorch's."""
-
-    def command() -> None:
+    with as_command(debug):
         from datransnet.engine.export import export_onnx
         from datransnet.weights import learnt_levels, load_weights
 
@@ -200,8 +186,6 @@ def export(
         print(f"{out}: logits within {difference:.1e} of PyTorch's.")
         if levels != "full":
             print(f"It takes images whose values were scaled to 0 … 1 by levels {levels}, as in training.")
-
-    _run(command, debug)
 
 
 @app.command()
@@ -215,13 +199,10 @@ def info(
     debug: Debug = False,
 ) -> None:
     """Print a network's layers, live and dead parameters, operations and size."""
-
-    def command() -> None:
+    with as_command(debug):
         from datransnet.commands.info import info_command
 
         info_command(model, argument or [], height, width)
-
-    _run(command, debug)
 
 
 if __name__ == "__main__":

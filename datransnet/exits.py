@@ -12,7 +12,8 @@ import re
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from datransnet.errors import DATransNetError
 
@@ -43,26 +44,34 @@ def _terminals() -> str | None:
     return None if known == "ascii" or "PYTHONIOENCODING" in os.environ else known
 
 
-def run_command(command: Callable[[], None], debug: bool) -> int:
-    """Run a command and return its exit code: 0 done, 1 failed, 2 parameters, 3 data, 130 interrupted."""
+@contextmanager
+def as_command(debug: bool) -> Iterator[None]:
+    """Run the block as a command is run: an error is printed as one paragraph, and ends the process by its exit code.
+
+    The codes are 1 failed, 2 parameters, 3 data, 130 interrupted. ``debug`` prints the traceback instead.
+
+    Raises:
+        SystemExit: with the code, where the block fails.
+    """
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's polite end is an interruption
     try:
-        command()
+        yield
         sys.stdout.flush()
+        return
     except KeyboardInterrupt:
         print("Interrupted. What was finished is kept; the same command does the rest.", file=sys.stderr)
-        return 130
+        code = 130
     except BrokenPipeError:  # whoever read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        code = 1
     except Exception as error:
         if debug:
             traceback.print_exc()
         else:
             print(f"Error: {_paragraph(error)}", file=sys.stderr)
-        return error.exit_code if isinstance(error, DATransNetError) else 1
-    return 0
+        code = error.exit_code if isinstance(error, DATransNetError) else 1
+    raise SystemExit(code)
 
 
 def _paragraph(error: Exception) -> str:

@@ -64,7 +64,7 @@ def params_page() -> str:
     """``docs/reference/params.md``."""
     from datransnet.data.presentation import Presentation
     from datransnet.engine.recipe import Recipe
-    from pipeline.support.params import Params
+    from pipeline.study.params import Params
 
     lines = [
         "# params.yaml",

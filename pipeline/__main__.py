@@ -1,13 +1,20 @@
 """``python -m pipeline``: one verb a stage, and a few to look around. Stages are imported when they run."""
 
 import os
+import signal
 import sys
-from importlib import import_module
-from typing import Annotated
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from datransnet.exits import in_any_locale, run_command
+from datransnet.exits import as_command, in_any_locale
+
+if TYPE_CHECKING:  # it imports pydantic
+    from pipeline.study.study import Study
 
 app = typer.Typer(
     help="The stages of the study in the working directory, and commands to look at it.",
@@ -32,31 +39,82 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="No progress: only how the 
 Debug = Annotated[bool, typer.Option("--debug", help="Print the traceback of an error.")]
 
 
-def _run(module: str, debug: bool, function: str = "main", **options: object) -> None:
-    def command() -> None:
-        from pipeline.support.parent import end_with_parent, run_own_code
-        from pipeline.support.paths import Study
+@contextmanager
+def _studying(debug: bool) -> Iterator["Study"]:
+    """The study of the working directory, for a block that is run as a command."""
+    with as_command(debug):
+        from pipeline.study.study import Study
 
         study = Study.here()
-        run_own_code(study)
-        end_with_parent()
-        if module.removeprefix("pipeline.") in STAGES:
-            from pipeline.support.outputs import check_outputs
+        _run_own_code(study)
+        _end_with_parent()
+        yield study
 
-            check_outputs(study)  # also where a stage is not started by DVC
-        getattr(import_module(module), function)(study, **options)
 
-    raise typer.Exit(run_command(command, debug))
+def _end_with_parent() -> None:
+    """Interrupt this process when the ``dvc`` that started it is gone: a killed dvc leaves its stage running.
+
+    By SIGTERM, which a command takes for Ctrl-C: SIGINT is ignored where a shell started it in the background.
+    """
+    if "DVC_STAGE" not in os.environ:
+        return
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _run_own_code(study: "Study") -> None:
+    """Start again, as the same process, with the code of the copy of the project that a queued experiment runs in.
+
+    A profile's working directory has no code, so Python finds the installed one: the project's, as it is by now.
+    """
+    from pipeline.runs.source import ROOT
+
+    copy, first = study.project, os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if copy not in (study.home, ROOT) and (copy / "pipeline").is_dir() and first[0] != str(copy):
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(copy), *first]))
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def _add_stage(name: str, text: str) -> None:
     @app.command(name, help=text)
     def stage(quiet: Quiet = False, debug: Debug = False) -> None:
         if quiet:
-            from pipeline.support.console import be_quiet
+            from pipeline.console import be_quiet
 
             be_quiet()
-        _run(f"pipeline.{name}", debug)
+        with _studying(debug) as study:
+            from pipeline.study.outputs import check_outputs
+
+            check_outputs(study)  # also where a stage is not started by DVC
+            _main_of(name)(study)
+
+
+def _main_of(stage: str) -> Callable[["Study"], None]:
+    """A stage's function. Each is imported where it is run: `tune`, for one, imports Ray."""
+    match stage:
+        case "check":
+            from pipeline.check import main
+        case "fetch":
+            from pipeline.fetch import main
+        case "split":
+            from pipeline.split import main
+        case "tune":
+            from pipeline.tune import main
+        case "train":
+            from pipeline.train import main
+        case "ablate":
+            from pipeline.ablate import main
+        case "evaluate":
+            from pipeline.evaluate import main
+        case _:
+            from pipeline.report import main
+    return main
 
 
 for _name, _text in STAGES.items():
@@ -71,13 +129,19 @@ def validate(
     debug: Debug = False,
 ) -> None:
     """Check params.yaml and say everything that is wrong with it."""
-    _run("pipeline.support.inspection", debug, "validate", schema=schema)
+    with _studying(debug) as study:
+        from pipeline.commands.validate import validate
+
+        validate(study, schema)
 
 
 @app.command()
 def status(debug: Debug = False) -> None:
     """List the runs: key, what, state, reason."""
-    _run("pipeline.support.inspection", debug, "status")
+    with _studying(debug) as study:
+        from pipeline.commands.status import status
+
+        status(study)
 
 
 @app.command()
@@ -88,19 +152,28 @@ def compare(
     debug: Debug = False,
 ) -> None:
     """Compare runs: differing parameters, data and environment, test metrics with intervals; prints Markdown."""
-    _run("pipeline.support.comparison", debug, runs=runs)
+    with _studying(debug) as study:
+        from pipeline.commands.compare import compare_runs
+
+        compare_runs(study, runs)
 
 
 @app.command()
 def sync(debug: Debug = False) -> None:
     """Send MLflow what it could not be sent before."""
-    _run("pipeline.support.inspection", debug, "sync")
+    with _studying(debug) as study:
+        from pipeline.commands.sync import sync
+
+        sync(study)
 
 
 @app.command()
 def clean(debug: Debug = False) -> None:
     """Remove runs that did not finish; finished ones stay."""
-    _run("pipeline.support.inspection", debug, "clean")
+    with _studying(debug) as study:
+        from pipeline.commands.clean import clean
+
+        clean(study)
 
 
 @app.command()
@@ -108,7 +181,10 @@ def profile(
     name: Annotated[str, typer.Argument(help="A file of profiles/, without its ending.")], debug: Debug = False
 ) -> None:
     """Make studies/NAME from params.yaml and profiles/NAME.yaml."""
-    _run("pipeline.support.profiles", debug, "write_study", name=name)
+    with _studying(debug) as study:
+        from pipeline.commands.profile import write_study
+
+        write_study(study, name)
 
 
 @app.command()
@@ -117,13 +193,19 @@ def ui(
     debug: Debug = False,
 ) -> None:
     """Compare runs in the MLflow UI."""
-    _run("pipeline.support.ui", debug, port=port)
+    with _studying(debug) as study:
+        from pipeline.commands.ui import serve_ui
+
+        serve_ui(study, port)
 
 
 @app.command()
 def where(debug: Debug = False) -> None:
     """Say where the report, the MLflow UI and the best model are."""
-    _run("pipeline.support.inspection", debug, "where")
+    with _studying(debug) as study:
+        from pipeline.commands.where import where
+
+        where(study)
 
 
 def _with_docstrings() -> None:

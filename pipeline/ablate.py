@@ -1,13 +1,15 @@
 """Stage ablate: the winner without each of its components, with each alone, and named variants, on the same seeds."""
 
-from pipeline.support.cluster import run_jobs
-from pipeline.support.memory import with_share
-from pipeline.support.networks import check_models
-from pipeline.support.paths import Study
-from pipeline.support.records import digest_of
-from pipeline.support.stage_run import StageRun
-from pipeline.support.stages import hand_on, make_jobs, read_manifest, seeds_of, winner, workers_parent
-from pipeline.support.tracking import Tracker
+from pipeline.parallel.jobs import run_jobs
+from pipeline.parallel.train_stage import hand_on, make_jobs, workers_parent
+from pipeline.runs.check_models import check_models
+from pipeline.runs.gpu_share import with_share
+from pipeline.runs.run import seeds_of
+from pipeline.study.digest import digest_of
+from pipeline.study.handover import read_manifest, winner
+from pipeline.study.study import Study
+from pipeline.tracking.stage_run import StageRun
+from pipeline.tracking.tracker import Tracker
 
 
 def main(study: Study) -> None:

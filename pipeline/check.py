@@ -6,8 +6,8 @@ It runs first, whatever else does: DVC removes a stage's outs before that stage 
 import json
 
 from datransnet.atomic import write_text
-from pipeline.support.outputs import check_outputs
-from pipeline.support.paths import Study
+from pipeline.study.outputs import check_outputs
+from pipeline.study.study import Study
 
 
 def main(study: Study) -> None:

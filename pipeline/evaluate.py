@@ -17,16 +17,18 @@ from datransnet.data.scores import find_predictions, read_scores
 from datransnet.data.splits import SANITATION
 from datransnet.engine.predict import ScoreMap
 from datransnet.metrics import TargetRecord, operating_point, roc, target_records
-from pipeline.support.console import Progress, Row
-from pipeline.support.memory import with_share
-from pipeline.support.networks import cost, latency
-from pipeline.support.paths import Study
-from pipeline.support.records import RunFolder, digest_of
-from pipeline.support.scores import stored_scores
-from pipeline.support.scoring import scored, scored_at
-from pipeline.support.stage_run import StageRun
-from pipeline.support.stages import read_manifest, read_result, run_from, write_result
-from pipeline.support.tracking import Tracker
+from pipeline.console import Progress, Row
+from pipeline.runs.cost import cost, latency
+from pipeline.runs.gpu_share import with_share
+from pipeline.runs.record import RunFolder
+from pipeline.runs.run import run_from
+from pipeline.scoring.score_run import scored, scored_at
+from pipeline.scoring.stored_scores import stored_scores
+from pipeline.study.digest import digest_of
+from pipeline.study.handover import read_manifest, read_result, write_result
+from pipeline.study.study import Study
+from pipeline.tracking.stage_run import StageRun
+from pipeline.tracking.tracker import Tracker
 
 SHOWN = 2
 """Test images with the most missed targets, and with the most false alarms, among the examples."""

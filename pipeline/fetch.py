@@ -4,8 +4,8 @@ from datransnet.data.fetch import fetch, fetch_folder
 from datransnet.data.oddities import named
 from datransnet.data.synthetic import generate
 from datransnet.seeding import derive_seed
-from pipeline.support.console import say
-from pipeline.support.paths import Study
+from pipeline.console import say
+from pipeline.study.study import Study
 
 
 def main(study: Study) -> None:

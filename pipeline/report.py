@@ -11,8 +11,9 @@ import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
 from datransnet.atomic import atomic_path, write_text
-from pipeline.support.console import say
-from pipeline.support.figures import (
+from pipeline.console import say
+from pipeline.reporting.detection_limit import detection_limit, limit_table
+from pipeline.reporting.figures import (
     calibration_figure,
     embedded,
     examples_figure,
@@ -25,12 +26,9 @@ from pipeline.support.figures import (
     slices_figure,
     training_figure,
 )
-from pipeline.support.interactive import interactive_curves, library
-from pipeline.support.limit import detection_limit, limit_table
-from pipeline.support.paths import Study
-from pipeline.support.records import digest_of
-from pipeline.support.references import reference_tables
-from pipeline.support.results import (
+from pipeline.reporting.interactive import interactive_curves, library
+from pipeline.reporting.published import reference_tables
+from pipeline.reporting.result_tables import (
     ablation_table,
     components_table,
     cost_table,
@@ -40,11 +38,13 @@ from pipeline.support.results import (
     selection_table,
     winners,
 )
-from pipeline.support.stage_run import StageRun
-from pipeline.support.stages import read_manifest, read_result
-from pipeline.support.tables import COLUMNS, Table
-from pipeline.support.tracking import Tracker
-from pipeline.support.verdict import verdict
+from pipeline.reporting.table import COLUMNS, Table
+from pipeline.reporting.verdict import verdict
+from pipeline.study.digest import digest_of
+from pipeline.study.handover import read_manifest, read_result
+from pipeline.study.study import Study
+from pipeline.tracking.stage_run import StageRun
+from pipeline.tracking.tracker import Tracker
 
 FIGURES = {
     "roc": "ROC and Pd-Fa curves of every run. Pixel ROC: all pixels pooled. Target ROC: the DATransNet release's own "
@@ -199,7 +199,7 @@ def _write_plots(
 
 def _page(study: Study, found: _Results, tables: Mapping[str, Table], sentences: list[str]) -> str:
     """The report as one HTML page."""
-    template = files("pipeline.support").joinpath("templates/report.html").read_text(encoding="utf-8")
+    template = files("pipeline.reporting").joinpath("templates/report.html").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     drawn = {name: study.reports / "figures" / f"{name}.png" for name in FIGURES}
     sections = {

@@ -4,8 +4,8 @@ import shutil
 from uuid import uuid4
 
 from datransnet.data.splits import split
-from pipeline.support.console import say
-from pipeline.support.paths import Study
+from pipeline.console import say
+from pipeline.study.study import Study
 
 
 def main(study: Study) -> None:

@@ -5,14 +5,16 @@ import shutil
 
 from datransnet.atomic import atomic_path
 from datransnet.data.images import Levels
-from pipeline.support.cluster import run_jobs
-from pipeline.support.memory import with_share
-from pipeline.support.paths import Study
-from pipeline.support.records import digest_of
-from pipeline.support.stage_run import StageRun
-from pipeline.support.stages import hand_on, make_jobs, read_manifest, seeds_of, winner, workers_parent
-from pipeline.support.tracking import Tracker
-from pipeline.support.training import Job
+from pipeline.parallel.jobs import run_jobs
+from pipeline.parallel.train_stage import hand_on, make_jobs, workers_parent
+from pipeline.runs.execute import Job
+from pipeline.runs.gpu_share import with_share
+from pipeline.runs.run import seeds_of
+from pipeline.study.digest import digest_of
+from pipeline.study.handover import read_manifest, winner
+from pipeline.study.study import Study
+from pipeline.tracking.stage_run import StageRun
+from pipeline.tracking.tracker import Tracker
 
 
 def main(study: Study) -> None:

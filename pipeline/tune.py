@@ -1,8 +1,8 @@
 """Stage tune: a search with Optuna and Ray Tune, resumable at any moment, on one machine or a cluster.
 
-What is known lies in two places that survive a kill: the run records, and Optuna's study (`pipeline.support.search`).
-The stage starts a new Tuner each time and hands both to it: trials that ended are not asked for again, those cut off
-are asked for first and go on from their checkpoints, and the scheduler hears every recorded epoch again (Ray does not
+What is known lies in two places that survive a kill: the run records, and Optuna's study
+(`pipeline.search.optuna_study`). The stage starts a new Tuner each time and hands both to it: trials that ended are not
+asked for again, those cut off are asked for first and go on from their checkpoints, and the scheduler hears every recorded epoch again (Ray does not
 restore its rungs). See docs/decisions/0003-resuming-a-search.md.
 """
 
@@ -18,39 +18,28 @@ from optuna.trial import TrialState
 
 from datransnet.data.manifest import Manifest
 from datransnet.errors import DATransNetError
-from pipeline.support.cluster import ray_session, report_failures
-from pipeline.support.console import Progress, say
-from pipeline.support.memory import with_share
-from pipeline.support.networks import check_models
-from pipeline.support.params import Params
-from pipeline.support.paths import Study
-from pipeline.support.records import Status, digest_of, now, training_source
-from pipeline.support.search import (
-    encode,
-    importances,
-    is_complete,
-    make_sampler,
-    open_study,
-    own_trials,
-    storage_of,
-    suggest,
-)
-from pipeline.support.stage_run import StageRun
-from pipeline.support.stages import make_jobs, read_manifest, workers_parent, write_result
-from pipeline.support.sweep import (
-    METRIC,
-    RETRIES,
-    Budget,
-    Failures,
-    Listener,
-    Searcher,
-    make_scheduler,
-    replay,
-    trainable,
-    tuner,
-)
-from pipeline.support.tracking import Tracker
-from pipeline.support.trial import MakeTrial, Trial, describe, dominates, run_of
+from pipeline.console import Progress, say
+from pipeline.parallel.jobs import report_failures
+from pipeline.parallel.session import ray_session
+from pipeline.parallel.train_stage import make_jobs, workers_parent
+from pipeline.runs.check_models import check_models
+from pipeline.runs.gpu_share import with_share
+from pipeline.runs.provenance import now
+from pipeline.runs.record import Status
+from pipeline.runs.run import training_source
+from pipeline.search.budget import Budget
+from pipeline.search.listening import Failures, Listener
+from pipeline.search.optuna_study import importances, open_study, own_trials, storage_of
+from pipeline.search.ray_tune import METRIC, RETRIES, Searcher, make_scheduler, replay, trainable, tuner
+from pipeline.search.sampler import make_sampler
+from pipeline.search.space import encode, is_complete, suggest
+from pipeline.search.trial import MakeTrial, Trial, describe, dominates, run_of
+from pipeline.study.digest import digest_of
+from pipeline.study.handover import read_manifest, write_result
+from pipeline.study.params import Params
+from pipeline.study.study import Study
+from pipeline.tracking.stage_run import StageRun
+from pipeline.tracking.tracker import Tracker
 
 AGAIN = "again"
 """Marks a trial whose point another one had, which ended but whose runs are gone; only that other one is counted."""

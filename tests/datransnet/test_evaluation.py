@@ -24,6 +24,7 @@ from datransnet.metrics import (
     score,
     summarise,
 )
+from datransnet.metrics.curves import CURVE_POINTS, thinned
 from datransnet.metrics.levels import to_logits, to_scores
 
 STEPS = np.array([0.0, 0.1, 0.3, 0.5, 0.50001, 0.9, 1.0])
@@ -195,3 +196,11 @@ def test_the_operating_point_keeps_its_false_alarm_rate():
     assert operating_point(curve, 5e-6) == 0.7  # the same Pd at fewer false alarms
     assert operating_point(curve, 9e-6) == 0.1
     assert operating_point(Curve(curve.x + 1, curve.y, curve.thresholds, 0), 1e-6) == 1.0
+
+
+def test_thinning_keeps_the_ends_of_a_curve():
+    x = np.linspace(0, 1, 5000)
+    points = thinned(Curve(x, np.sqrt(x), 1 - x, 0.5))
+    assert len(points) <= CURVE_POINTS
+    assert points[0].tolist() == [0, 0, 1]
+    assert points[-1].tolist() == [1, 1, 0]

@@ -14,7 +14,7 @@ from datransnet.data.manifest import Manifest
 from datransnet.data.splits import split
 from datransnet.errors import DataError, ParameterError
 from datransnet.weights import learnt_levels
-from pipeline.support.serving import _load_pyfunc
+from pipeline.tracking.champion import _load_pyfunc
 from tests.datransnet.test_commands import fit, run
 from tests.datransnet.test_masks import truth, write
 

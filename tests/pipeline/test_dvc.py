@@ -204,7 +204,7 @@ def test_a_profiles_temporary_experiment_runs_its_own_code_and_has_the_projects_
         (folder / ".dvc").mkdir(parents=True, exist_ok=True)
         for name in ("datransnet", "pipeline"):
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    changed = copy / "pipeline/support/inspection.py"
+    changed = copy / "pipeline/commands/status.py"
     changed.write_text(changed.read_text(encoding="utf-8").replace("runs in {", "RUNS in {"), encoding="utf-8")
     (copy / "studies/other").mkdir(parents=True)
     installed = {**environment(project), "PYTHONPATH": str(tmp_path / "project")}

@@ -21,14 +21,16 @@ from filelock import FileLock
 from PIL import Image
 
 from datransnet.errors import DATransNetError, ParameterError
-from pipeline.support import cluster
-from pipeline.support.paths import Study, sqlite_address, sqlite_file
-from pipeline.support.search import open_study, storage_of
-from pipeline.support.stage_run import StageRun
-from pipeline.support.tracking import Tracker, prepare, store_of
+from pipeline.parallel import session
+from pipeline.search.optuna_study import open_study, storage_of
+from pipeline.study.sqlite import sqlite_address, sqlite_file
+from pipeline.study.study import Study
+from pipeline.tracking.stage_run import StageRun
+from pipeline.tracking.store import prepare, store_of
+from pipeline.tracking.tracker import Tracker
 from tests.conftest import ROOT
 from tests.pipeline.conftest import StudyFolder, tiny_params
-from tests.pipeline.test_tracking import DATA
+from tests.pipeline.tracking.test_tracking import DATA
 
 ODD = 'it\'s "50%" é#1?c=%20d $HOME & b\\c'
 """A folder that shells, make, addresses or formats take apart."""
@@ -187,7 +189,7 @@ PREPARE = """
 import sys
 from pathlib import Path
 import mlflow
-from pipeline.support.tracking import prepare
+from pipeline.tracking.store import prepare
 
 assert "50%" in mlflow.__file__
 prepare("sqlite:///" + sys.argv[1], Path(sys.argv[1]).parent).search_experiments()
@@ -319,7 +321,7 @@ def test_the_revision_is_the_projects_own_or_unknown(tmp_path):
     project = tmp_path / "above/project"
     for name in ("datransnet", "pipeline"):
         shutil.copytree(ROOT / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
-    script = "from pipeline.support.records import git_revision; print(git_revision())"
+    script = "from pipeline.runs.provenance import git_revision; print(git_revision())"
 
     def revision(**environment: str) -> str:
         known = {**os.environ, "PYTHONPATH": str(project), "PYTHONDONTWRITEBYTECODE": "1", **environment}
@@ -411,15 +413,15 @@ def test_ray_starts_whatever_the_folder_for_temporary_files(reference, tmp_path,
 
 def test_rays_own_folder_goes_with_it_and_where_there_is_none_the_remedy_is_told(tmp_path, monkeypatch):
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path / ("x" * 90)))
-    with cluster._temporary() as folder:
-        assert len(f"{folder}/{cluster.SOCKET}") <= cluster.SOCKET_BYTES
+    with session._temporary() as folder:
+        assert len(f"{folder}/{session.SOCKET}") <= session.SOCKET_BYTES
         (Path(folder) / "session").mkdir()
     assert not Path(folder).exists()
-    monkeypatch.setattr(cluster, "SHORT", (str(tmp_path / "nowhere"),))
-    with pytest.raises(DATransNetError, match="Set RAY_TMPDIR"), cluster._temporary():
+    monkeypatch.setattr(session, "SHORT", (str(tmp_path / "nowhere"),))
+    with pytest.raises(DATransNetError, match="Set RAY_TMPDIR"), session._temporary():
         pass
     monkeypatch.setenv("RAY_TMPDIR", "/short")
-    with cluster._temporary() as folder:
+    with session._temporary() as folder:
         assert folder is None
 
 
@@ -463,7 +465,7 @@ def begin(home: Path, number: int, ready: Any) -> None:
 
 
 def _parsed() -> Any:
-    from pipeline.support.params import parse_params
+    from pipeline.study.read_params import parse_params
 
     return parse_params(tiny_params(), "tiny")
 

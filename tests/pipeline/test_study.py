@@ -18,10 +18,10 @@ from types import SimpleNamespace
 import pytest
 
 from datransnet.weights import load_weights
-from pipeline.support.sweep import RETRIES
+from pipeline.search.ray_tune import RETRIES
 from tests.conftest import ROOT
 from tests.pipeline.conftest import StudyFolder, tiny_params, wait_for
-from tests.pipeline.test_support import check_latex
+from tests.pipeline.reporting.test_table import check_latex
 from tests.test_docs import blocks, run, write_files
 
 pytestmark = pytest.mark.study
@@ -105,7 +105,7 @@ def test_a_stage_that_has_nothing_to_do_trains_nothing(reference, tmp_path):
 
 
 def test_quiet_shows_how_a_stage_ended_and_nothing_else(capsys, monkeypatch):
-    from pipeline.support import console
+    from pipeline import console
 
     monkeypatch.setattr(console, "PLAIN_INTERVAL", 0.0)
     monkeypatch.setattr(console, "time", SimpleNamespace(monotonic=float))  # it stands still, at 0 s
@@ -270,13 +270,13 @@ SWEEP_BY_THINGS_DONE = """
 from pathlib import Path
 from types import SimpleNamespace
 from pipeline.__main__ import app
-from pipeline.support import sweep
+from pipeline.search import budget
 
 def seconds():
     records = (path.read_text(encoding="utf-8") for path in Path("runs").glob("*/record.json"))
     return 3600.0 * sum('"status": "done"' in record for record in records)
 
-sweep.time = SimpleNamespace(monotonic=seconds)
+budget.time = SimpleNamespace(monotonic=seconds)
 app(["tune"])
 """
 

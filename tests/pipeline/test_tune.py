@@ -8,12 +8,13 @@ from optuna.distributions import FloatDistribution
 from optuna.samplers import BaseSampler
 from optuna.trial import TrialState
 
-from pipeline.support.params import parse_params
-from pipeline.support.records import Record, RunFolder
-from pipeline.support.search import SeededByPosition, distribution, encode
-from pipeline.support.search_params import Choice, Interval
-from pipeline.support.sweep import make_scheduler, replay
-from pipeline.support.trial import Trial, run_of
+from pipeline.runs.record import Record, RunFolder
+from pipeline.search.ray_tune import make_scheduler, replay
+from pipeline.search.sampler import SeededByPosition
+from pipeline.search.space import distribution, encode
+from pipeline.search.trial import Trial, run_of
+from pipeline.study.read_params import parse_params
+from pipeline.study.search_space import Choice, Interval
 from pipeline.tune import restore
 from tests.pipeline.conftest import tiny_params
 

@@ -1,0 +1,1 @@
+"""One file a verb of `python -m pipeline` that is no stage."""

@@ -1,0 +1,69 @@
+"""Profiles: ``params.yaml`` with the differences of ``profiles/<name>.yaml``, as a study in a folder of its own.
+
+A profile has its own parameters, ``dvc.yaml``, ``dvc.lock`` and results, so nothing of another study is overwritten and
+switching between them computes nothing again. See docs/decisions/0002-profiles.md.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from datransnet.atomic import write_text
+from datransnet.errors import ParameterError
+from datransnet.registry import did_you_mean
+from pipeline.study.read_params import parse_params, read_yaml
+from pipeline.study.study import Study
+
+GENERATED = "# Written by `make repro PROFILE={name}` from {source}; change those instead.\n"
+CODE = re.compile(r"(pipeline|datransnet)(/|$)")
+"""Dependencies of a stage that are code, which lies in the project's root."""
+
+
+def merged(base: Any, changes: Any) -> Any:
+    """Mappings merged key by key; anything else, and `space`, `components` and `variants`, replaced.
+
+    >>> merged({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}})
+    {'a': {'b': 3, 'c': 2}}
+    """
+    if not isinstance(base, dict) or not isinstance(changes, dict):
+        return changes
+    whole = ("space", "components", "variants", "model")
+    return base | {
+        key: value if key in whole else merged(base.get(key), value) if key in base else value
+        for key, value in changes.items()
+    }
+
+
+def write_study(project: Study, name: str) -> Path:
+    """Write ``studies/<name>/params.yaml`` and ``dvc.yaml``; returns the folder.
+
+    Raises:
+        ParameterError: if there is no such profile, the merged parameters hold mistakes, or a file stands there that
+            this command has not written.
+    """
+    source = project.folder / "profiles" / f"{name}.yaml"
+    if not source.is_file():
+        known = sorted(path.stem for path in source.parent.glob("*.yaml"))
+        raise ParameterError(f"There is no profile {name!r} in profiles/. {did_you_mean(name, known)}")
+    params = merged(read_yaml(project.folder / "params.yaml"), read_yaml(source))
+    parse_params(params, f"params.yaml with profiles/{name}.yaml")
+    folder = project.folder / "studies" / name
+    stages = read_yaml(project.folder / "dvc.yaml")
+    for stage in stages["stages"].values():
+        stage["deps"] = [f"../../{path}" if CODE.match(path) else path for path in stage["deps"]]
+    contents = {
+        folder / "params.yaml": (params, f"params.yaml and profiles/{name}.yaml"),
+        folder / "dvc.yaml": (stages, "dvc.yaml"),
+    }
+    for path in contents:
+        if path.exists() and not path.read_text(encoding="utf-8", errors="replace").startswith(GENERATED[:12]):
+            raise ParameterError(
+                f"{path} was not written by `make repro PROFILE={name}`, which would replace it. Move it, or run its "
+                f"study by `dvc repro` in {folder}."
+            )
+    for path, (content, sources) in contents.items():
+        text = GENERATED.format(name=name, source=sources) + yaml.safe_dump(content, sort_keys=False, width=120)
+        write_text(path, text)
+    return folder

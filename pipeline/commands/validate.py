@@ -1,0 +1,20 @@
+"""``python -m pipeline validate``: check the parameters before any work."""
+
+from pipeline.console import say
+from pipeline.study.outputs import check_outputs
+from pipeline.study.study import Study
+
+
+def validate(study: Study, schema: bool = False) -> None:
+    """Check the parameters, that no path in them leads where the study writes, and, unless ``schema``, every network.
+
+    Raises:
+        ParameterError: naming every mistake.
+    """
+    params = study.params
+    check_outputs(study)
+    if not schema:
+        from pipeline.runs.check_models import check_models  # imports torch
+
+        check_models(params)
+        say(f"{study.folder / 'params.yaml'}: valid (study {params.study}).")

@@ -1,0 +1,1 @@
+"""What people read: statistics, tables, figures and the page."""

@@ -1,0 +1,176 @@
+"""One run, from its plan to its record: a generator over `datransnet.engine.fit` that any listener can drive."""
+
+import traceback
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from safetensors.torch import load_file, save_file
+
+from datransnet.atomic import atomic_path, remove_partials, write_text
+from datransnet.data.dataset import Images, load_part
+from datransnet.engine.distributed import together
+from datransnet.engine.fit import Epoch, finished, fit
+from datransnet.errors import DATransNetError, LostError, TrainingError
+from datransnet.models import Network, create_model
+from datransnet.seeding import derive_seed
+from pipeline.console import Row
+from pipeline.runs.provenance import environment, git_revision, now
+from pipeline.runs.record import Record, RunFolder
+from pipeline.runs.run import Run
+from pipeline.study.resources import Resources
+from pipeline.tracking.tracker import Tracker
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run that a stage wants, and how it calls it.
+
+    Attributes:
+        run: the run.
+        stage: who wants it.
+        name: its label there: the variant, or the trial.
+        data: the split dataset's folder.
+        runs: where runs are.
+        resources: what it occupies; with a share of a GPU it trains there, else on the CPU.
+        tracker: where metrics are copied to.
+        parent: the stage's run there.
+    """
+
+    run: Run
+    stage: str
+    name: str
+    data: Path
+    runs: Path
+    resources: Resources
+    tracker: Tracker
+    parent: str | None
+
+    @property
+    def folder(self) -> RunFolder:
+        """The run's folder."""
+        return RunFolder(self.runs, self.run.key)
+
+    def send(self, record: Record) -> None:
+        """Copy the record to MLflow."""
+        self.tracker.send(self.parent, self.stage, self.name, self.run.key, record)
+
+
+def build(run: Run) -> Network:
+    """The network of a run, initialised from its seed."""
+    import torch
+
+    torch.manual_seed(derive_seed(run.seed, "init"))
+    return create_model(**run.model)
+
+
+def load_trained(run: Run, weights: Path) -> Network:
+    """The network of a run with its trained weights."""
+    model = build(run)
+    model.load_state_dict(load_file(weights))
+    return model
+
+
+def _parts(job: Job) -> tuple[Images, Images]:
+    """Training images and those that select. ``literature`` trains on all but the test part and selects on it."""
+    if job.run.protocol == "literature":
+        return load_part(job.data, "train", "val"), load_part(job.data, "test")
+    return load_part(job.data, "train"), load_part(job.data, "val")
+
+
+def _fit(job: Job, device: str) -> tuple[Network, Iterator[Epoch]]:
+    """A job's network, and its training."""
+    import torch
+
+    torch.set_num_threads(job.resources.cpus)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    train, validation = _parts(job)
+    model = build(job.run)
+    watched = load_part(job.data, "test") if job.run.watched else None
+    recipe, seed, checkpoint = job.run.recipe, job.run.seed, job.folder.checkpoint
+    return model, fit(
+        model, train, validation, recipe, seed=seed, checkpoint=checkpoint, device=device, watched=watched
+    )
+
+
+def _accompany(job: Job, device: str) -> None:
+    """Train along with the process that keeps the record."""
+    for _ in _fit(job, device)[1]:
+        pass
+
+
+def execute(job: Job) -> Generator[Epoch, None, None]:
+    """Train a run, or go on where it was left; a finished one yields its recorded epochs at once.
+
+    Whatever ends it, its record says how: done; pruned, when the listener stops listening; infeasible, when it diverges
+    or memory does not suffice; failed, with the reason, and the traceback in ``error.log``.
+
+    Raises:
+        DATransNetError: as training does.
+    """
+    import torch
+
+    folder, resources = job.folder, job.resources
+    with folder.locked():
+        remove_partials(folder.path)
+        record = folder.read()
+        if record and record.status == "done":
+            job.send(record)
+            yield from record.history
+            return
+        if record and record.status == "infeasible" and job.stage == "tune":
+            raise TrainingError(record.reason)  # known; training alone tries again, a search has other points
+        started = record.started if record else now()
+        record = Record(job.run, started=started, git=git_revision(), environment=environment(resources.device))
+        folder.write(record)
+        try:
+            with together(resources.processes, resources.device, _accompany, (job,)) as device:
+                model, epochs = _fit(job, device)
+                for metrics in epochs:
+                    record = replace(record, history=[*record.history, metrics])
+                    folder.write(record)
+                    job.send(record)
+                    if not finished(job.run.recipe, record.history):
+                        yield metrics
+            with atomic_path(folder.weights) as partial:
+                save_file({name: value.cpu().contiguous() for name, value in model.state_dict().items()}, partial)
+            record = replace(record, status="done", finished=now())
+            folder.write(record)
+            folder.checkpoint.unlink(missing_ok=True)
+        except GeneratorExit:
+            record = replace(record, status="pruned", finished=now())
+            folder.write(record)
+            raise
+        except (TrainingError, torch.OutOfMemoryError) as error:
+            reason = str(error).split("\n")[0]
+            if isinstance(error, torch.OutOfMemoryError):
+                reason = (
+                    f"GPU memory does not suffice; try fewer trainings on a GPU, or a smaller batch_size ({reason})"
+                )
+            record = replace(record, status="infeasible", reason=reason, finished=now())
+            folder.write(record)
+            raise TrainingError(reason) from error
+        except LostError as error:
+            record = replace(record, status="interrupted", reason=str(error).split("\n")[0], finished=now())
+            folder.write(record)
+            raise
+        except Exception as error:
+            reason = str(error) if isinstance(error, DATransNetError) else f"{error.__class__.__name__}: {error}"
+            record = replace(record, status="failed", reason=reason.split("\n")[0], finished=now())
+            write_text(folder.log, traceback.format_exc())
+            folder.write(record)
+            raise
+        except BaseException:
+            record = replace(record, status="interrupted", finished=now())
+            folder.write(record)
+            raise
+        finally:
+            job.send(record)
+        yield record.history[-1]  # the last epoch only now: a listener may stop at it, and the run is done
+
+
+def row_of(job: Job, record: Record | None) -> Row:
+    """A job's line in the progress table."""
+    if record is None:
+        return Row(job.name, "waiting", 0, job.run.recipe.epochs, 0.0)
+    return Row(job.name, record.status, len(record.history), job.run.recipe.epochs, record.best_iou)

@@ -1,0 +1,132 @@
+"""Runs and their records: what makes finished work findable, so that nothing is trained twice and nothing is lost.
+
+The key of a run is a hash of what it depends on (`pipeline.runs.run`). Its folder ``runs/<key>/`` holds
+``record.json``, a checkpoint while it trains, its weights, and its predictions. Every file is written whole or not at
+all, as soon as it exists.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from filelock import FileLock, Timeout
+
+from datransnet.atomic import write_text
+from datransnet.engine.recipe import Recipe
+from pipeline.runs.provenance import now
+from pipeline.runs.run import Run
+
+SCHEMA = 1
+Status = Literal["running", "done", "pruned", "infeasible", "failed", "interrupted"]
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is known of a run.
+
+    Attributes:
+        run: what it is.
+        status: running, done, pruned (stopped early by the search), infeasible (it diverged, or memory did not
+            suffice), failed, or interrupted.
+        history: metrics of each epoch.
+        reason: why it failed, in one line.
+        started: when it first began, UTC.
+        finished: when it ended, UTC.
+        git: revision of the code, ``-dirty`` if it had changes.
+        environment: versions and machine.
+    """
+
+    run: Run
+    status: Status = "running"
+    history: list[dict[str, float]] = field(default_factory=list)
+    reason: str = ""
+    started: str = ""
+    finished: str = ""
+    git: str = ""
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def best_iou(self) -> float:
+        """Validation IoU of the best epoch so far, 0 before any."""
+        return self.history[-1]["best_iou"] if self.history else 0.0
+
+
+OWN = ("record.json", "checkpoint.pt", "weights.safetensors", "error.log", "lock", "*-logits.npz", "latency-*.json")
+"""What is written into a run's folder."""
+
+
+class RunFolder:
+    """The folder of one run."""
+
+    def __init__(self, runs: Path, key: str) -> None:
+        self.path = runs / key
+        self.record_file = self.path / "record.json"
+        self.checkpoint = self.path / "checkpoint.pt"
+        self.weights = self.path / "weights.safetensors"
+        self.log = self.path / "error.log"
+
+    def read(self) -> Record | None:
+        """The record, or None where the run never began."""
+        if not self.record_file.exists():
+            return None
+        content = json.loads(self.record_file.read_text(encoding="utf-8"))
+        if content.pop("schema") != SCHEMA:
+            return None  # an older schema: the run is planned anew
+        run = content.pop("run")
+        return Record(run=Run(**{**run, "recipe": Recipe(**run["recipe"])}), **content)
+
+    def write(self, record: Record) -> None:
+        """Write the record."""
+        write_text(self.record_file, json.dumps({"schema": SCHEMA, **asdict(record)}, indent=1) + "\n")
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run, or wait for the process that does; a killed process holds nothing."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.path / "lock"):
+            yield
+
+    def is_held(self) -> bool:
+        """Whether a process trains this run now."""
+        try:
+            with FileLock(self.path / "lock", timeout=0):
+                return False
+        except Timeout:
+            return True
+
+    def remove(self) -> bool:
+        """Remove what was written into the folder; returns whether nothing else was there, so that it is gone."""
+        for pattern in (*OWN, ".*.partial"):
+            for path in self.path.glob(pattern):
+                path.unlink()
+        if any(self.path.iterdir()):
+            return False
+        self.path.rmdir()
+        return True
+
+    def settle(self, status: Status) -> Record | None:
+        """Give a run that no process holds any more its final status, unless it has one; returns the record."""
+        record = self.read()
+        if record and record.status == "running":
+            try:
+                with FileLock(self.path / "lock", timeout=0):
+                    record = self.read()  # whoever held it a moment ago may have ended well
+                    if record and record.status == "running":
+                        record = replace(record, status=status, finished=now())
+                        self.write(record)
+            except Timeout:
+                pass
+        return record
+
+
+def all_records(runs: Path) -> list[tuple[str, Record]]:
+    """Key and record of every run, the latest first; what a killed process left counts as interrupted."""
+    found = []
+    for file in runs.glob("*/record.json"):
+        folder = RunFolder(runs, file.parent.name)
+        if (record := folder.settle("interrupted")) is not None:
+            found.append((file.parent.name, record))
+    return sorted(found, key=lambda pair: pair[1].started, reverse=True)

@@ -1,0 +1,94 @@
+"""A run: one training, everything it depends on, and the key that follows from it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+from datransnet.data.manifest import Manifest
+from datransnet.engine.recipe import Recipe
+from datransnet.models import MODELS, complete_arguments
+from datransnet.seeding import derive_seed
+from pipeline.runs.source import TRAINING, source_digest
+from pipeline.study.digest import digest_of
+from pipeline.study.handover import read_manifest
+from pipeline.study.params import Params
+from pipeline.study.study import Study
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training, and all it depends on.
+
+    Attributes:
+        dataset: name of the dataset.
+        split: name of the split.
+        data_digest: of the split's manifest.
+        protocol: ``holdout`` or ``literature``.
+        model: name and keyword arguments of the network.
+        recipe: how it is trained.
+        seed: of this training.
+        source: digest of the code that trains.
+        watched: whether the test part is scored at every validation, for ``best_on_test``; it decides nothing.
+    """
+
+    dataset: str
+    split: str
+    data_digest: str
+    protocol: str
+    model: dict[str, Any]
+    recipe: Recipe
+    seed: int
+    source: str
+    watched: bool = False
+
+    @cached_property
+    def key(self) -> str:
+        """The run's name: a hash of everything above."""
+        return digest_of(asdict(self))
+
+
+def training_source(model: str) -> str:
+    """Digest of the code that trains a network; another network's code does not change it.
+
+    Raises:
+        ParameterError: if there is no such network.
+    """
+    return source_digest(*TRAINING, MODELS[model].__module__)
+
+
+def plan(
+    params: Params,
+    manifest: Manifest,
+    model: Mapping[str, Any],
+    recipe: Recipe,
+    replicate: int,
+    watched: bool = False,
+) -> Run:
+    """The run of a network and recipe, number ``replicate`` of its seeds.
+
+    The seed depends on the study's seed and the replicate alone, so that variants are compared seed by seed.
+    """
+    return Run(
+        dataset=manifest.dataset,
+        split=manifest.split,
+        data_digest=manifest.digest,
+        protocol=params.protocol,
+        model={"name": model["name"], **json.loads(json.dumps(complete_arguments(**model)))},  # as a record reads back
+        recipe=recipe,
+        seed=derive_seed(params.seed, "run", replicate),
+        source=training_source(str(model["name"])),
+        watched=watched,
+    )
+
+
+def seeds_of(study: Study, model: dict[str, Any], recipe: Recipe, number: int, watched: bool = False) -> list[Run]:
+    """A network and recipe on the study's first seeds."""
+    manifest = read_manifest(study)
+    return [plan(study.params, manifest, model, recipe, replicate, watched) for replicate in range(number)]
+
+
+def run_from(content: dict[str, Any]) -> Run:
+    """The run of an entry of ``results/<stage>.json``."""
+    return Run(**{**content["run"], "recipe": Recipe(**content["run"]["recipe"])})

@@ -1,0 +1,1 @@
+"""The search: points of the space, suggested by Optuna and tried by Ray Tune."""

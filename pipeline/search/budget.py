@@ -1,0 +1,50 @@
+"""The hours that a sweep may take."""
+
+import math
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from ray import tune
+
+from pipeline.search.optuna_study import OptunaStudy
+from pipeline.search.trial import Trial
+from pipeline.study.params import Params
+
+ACCOUNT_SECONDS = 10.0
+"""Between two entries of the time a sweep has taken."""
+
+
+class Budget(tune.Stopper):
+    """Ends a sweep whose hours are spent; hours of earlier starts count."""
+
+    def __init__(self, found: OptunaStudy, trials: Mapping[str, Trial], params: Params) -> None:
+        self.found, self.trials, self.params = found, trials, params
+        self.before = float(found.user_attrs.get("seconds", 0))
+        self.started, self.entered, self.gpu_seconds = time.monotonic(), -math.inf, 0.0
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """No single trial is stopped by it."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Whether the hours are spent."""
+        plan, moment = self.params.tune, time.monotonic()
+        spent = self.before + moment - self.started
+        if moment - self.entered > ACCOUNT_SECONDS:
+            self.entered = moment
+            self.found.set_user_attr("seconds", spent)
+            if plan.gpu_hours is not None:
+                self.gpu_seconds = self._gpu_seconds()
+        if plan.wall_hours is not None and spent > 3600 * plan.wall_hours:
+            return True
+        return plan.gpu_hours is not None and self.gpu_seconds > 3600 * plan.gpu_hours
+
+    def _gpu_seconds(self) -> float:
+        """Seconds of GPUs that all epochs took; a fraction of a GPU counts as that."""
+        records = [record for trial in self.trials.values() for record in trial.records() if record]
+        return self.params.resources.share * sum(epoch["seconds"] for record in records for epoch in record.history)
+
+    def close(self) -> None:
+        """Enter the time."""
+        self.found.set_user_attr("seconds", self.before + time.monotonic() - self.started)

@@ -1,0 +1,75 @@
+"""What a person sees of a sweep: its progress, and each failure once."""
+
+import logging
+import time
+from typing import Any
+
+from ray import tune
+from ray.exceptions import RayActorError, RayError, RayTaskError
+
+from datransnet.errors import DATransNetError
+from pipeline.console import Progress
+from pipeline.parallel.session import cluster_use
+from pipeline.search.trial import MakeTrial, Trial
+
+
+class Listener(tune.Callback):
+    """Shows the trials while Ray works."""
+
+    def __init__(
+        self, progress: Progress, failures: "Failures", trials: dict[str, Trial], make_trial: MakeTrial
+    ) -> None:
+        self.progress, self.failures, self.trials, self.make_trial = progress, failures, trials, make_trial
+        self._due = 0.0
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Add a trial to the table."""
+        found = self.make_trial(trial.config)
+        self.trials[found.key] = found
+        self.failures.names[str(trial)] = found.jobs[0].name
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Refresh the table, at most once a second, and for at most a twentieth of the time."""
+        started = time.monotonic()
+        if started > self._due:
+            self.progress.update([trial.row() for trial in self.trials.values()], cluster_use())
+            self._due = time.monotonic() + max(1.0, 20 * (time.monotonic() - started))
+
+
+class Failures(logging.Filter):
+    """Ray's log of a search while it is a context: trials that fail, each reason once, in a line where one suffices.
+
+    Attributes:
+        names: what trials are called, by what Ray calls them.
+    """
+
+    LOGS = ("ray.tune.execution.tune_controller", "ray.tune.tune")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: dict[str, str] = {}
+        self._told = set[str]()
+
+    def __enter__(self) -> "Failures":
+        logging.getLogger("ray.tune").setLevel(logging.ERROR)
+        for name in self.LOGS:
+            logging.getLogger(name).addFilter(self)
+        return self
+
+    def __exit__(self, *ended: object) -> None:
+        for name in self.LOGS:
+            logging.getLogger(name).removeFilter(self)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether Ray's line is new; what the run's record says, or a death, needs no traceback."""
+        error = record.exc_info[1] if record.exc_info else None
+        if not isinstance(error, RayError):
+            return "Trials did not complete" not in record.msg  # the stage ends with their reasons
+        cause = error.cause if isinstance(error, RayTaskError) else error
+        name = next((name for known, name in self.names.items() if record.msg.endswith(f" {known}")), "a trial")
+        text = f"{name}: {str(cause).splitlines()[0]}"
+        if isinstance(cause, DATransNetError | RayActorError):
+            record.msg, record.exc_info = text, None
+        new = text not in self._told
+        self._told.add(text)
+        return new

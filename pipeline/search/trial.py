@@ -1,0 +1,117 @@
+"""A trial of the search: a point of the space, the runs it stands for, and how they train side by side."""
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import zip_longest
+from statistics import fmean
+from typing import Any
+
+from datransnet.data.manifest import Manifest
+from pipeline.console import Row
+from pipeline.runs.cost import cost, latency
+from pipeline.runs.execute import Job, execute, row_of
+from pipeline.runs.record import Record
+from pipeline.runs.run import Run, plan
+from pipeline.search.space import Point, decoded
+from pipeline.study.params import Params
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A point of the space and the runs it stands for, one a seed."""
+
+    point: Point
+    jobs: list[Job]
+
+    @property
+    def key(self) -> str:
+        """Key of its first run."""
+        return self.jobs[0].run.key
+
+    def records(self) -> list[Record | None]:
+        """What is known of its runs."""
+        return [job.folder.read() for job in self.jobs]
+
+    @property
+    def status(self) -> str:
+        """That of the runs where all agree; else the first of failed, infeasible, running, interrupted, pruned."""
+        states = {record.status if record else "waiting" for record in self.records()}
+        if len(states) == 1:
+            return states.pop()
+        order = ("failed", "infeasible", "running", "interrupted", "pruned")
+        return next((state for state in order if state in states), "running")
+
+    def failure(self, since: str) -> str:
+        """Why a run of it failed after a moment, or nothing; a process that died says no reason."""
+        failed = (record for record in self.records() if record and record.status == "failed")
+        return next((record.reason for record in failed if record.finished >= since), "")
+
+    def history(self) -> list[float]:
+        """Best validation IoU up to each epoch, mean over seeds; a seed that ended sooner keeps its last."""
+        seeds = [[epoch["best_iou"] for epoch in record.history] for record in self.records() if record]
+        longest = max(map(len, seeds), default=0)
+        return [fmean(seed[min(epoch, len(seed) - 1)] for seed in seeds if seed) for epoch in range(longest)]
+
+    def costs(self, objectives: Sequence[str]) -> dict[str, float]:
+        """What its network takes, by the names of objectives; the validation IoU is none of them."""
+        job, found = self.jobs[0], dict[str, float]()
+        if {"parameters", "operations"} & set(objectives):
+            found |= cost(job.run)
+        if "latency" in objectives:
+            found |= latency(job.run, job.runs, job.resources)
+        return {name: found[name] for name in objectives if name in found}
+
+    def row(self) -> Row:
+        """Its line in the progress table."""
+        rows = [row_of(job, record) for job, record in zip(self.jobs, self.records(), strict=True)]
+        done, planned = sum(row.epoch for row in rows), sum(row.epochs for row in rows)
+        return Row(rows[0].name, self.status, done, planned, fmean(row.best_iou for row in rows))
+
+
+MakeTrial = Callable[[Mapping[str, Any]], Trial]
+
+
+def run_of(params: Params, manifest: Manifest, point: Mapping[str, Any], replicate: int = 0) -> Run:
+    """The run of a point of the space."""
+    model = params.model.arguments()
+    recipe: dict[str, Any] = {"epochs": params.tune.epochs}
+    for key, value in point.items():
+        section, _, name = key.partition(".")
+        (model if section == "model" else recipe)[name] = decoded(params.tune.space[key], value)
+    return plan(params, manifest, model, replace(params.recipe, **recipe), replicate)
+
+
+def side_by_side(jobs: list[Job]) -> Generator[float, None, None]:
+    """Train a trial's seeds epoch by epoch; yields the mean of their best validation IoU."""
+    runs = [execute(job) for job in jobs]
+    best = [0.0] * len(jobs)
+    try:
+        for epochs in zip_longest(*runs):
+            best = [epoch["best_iou"] if epoch else value for epoch, value in zip(epochs, best, strict=True)]
+            yield fmean(best)
+    finally:
+        for run in runs:
+            run.close()
+
+
+def describe(number: int, trial: Trial, params: Params, costs: Mapping[str, float] | None = None) -> dict[str, Any]:
+    """A trial as the report needs it; ``costs`` are what the search heard, measured here where it heard nothing."""
+    history, records = trial.history(), [record for record in trial.records() if record]
+    return {
+        "number": number,
+        "key": trial.key,
+        "keys": [job.run.key for job in trial.jobs],
+        "status": trial.status,
+        "reason": next((record.reason for record in records if record.reason), ""),
+        "epochs": sum(len(record.history) for record in records),
+        "best_iou": history[-1] if history and trial.status != "infeasible" else 0.0,
+        "costs": dict(trial.costs(params.tune.objectives) if costs is None else costs),
+        "point": trial.point,
+        "history": history,
+    }
+
+
+def dominates(other: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
+    """Whether one trial is nowhere worse than another and somewhere better."""
+    first, second = ([trial["best_iou"], *(-value for value in trial["costs"].values())] for trial in (other, row))
+    return first != second and all(a >= b for a, b in zip(first, second, strict=True))

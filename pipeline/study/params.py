@@ -1,0 +1,205 @@
+"""The sections of ``params.yaml``, typed and bounded."""
+
+import math
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, JsonValue, field_validator, model_validator
+
+from datransnet.data.catalogue import CATALOGUE, Card, own_card
+from datransnet.data.images import Levels
+from datransnet.data.splits import Grouping, known_split
+from datransnet.engine.recipe import Recipe
+from datransnet.errors import ParameterError
+from datransnet.metrics.conventions import CONVENTIONS
+from datransnet.registry import did_you_mean
+from pipeline.study.resources import Cluster, Resources
+from pipeline.study.search_space import Tune
+from pipeline.study.section import Strict
+
+Protocol = Literal["holdout", "literature"]
+
+
+class Synthetic(Strict):
+    """Synthetic scenes: images per part, and their height and width in pixels."""
+
+    train: int = Field(96, ge=2, le=100_000)
+    val: int = Field(32, ge=1, le=100_000)
+    test: int = Field(48, ge=1, le=100_000)
+    size: int = Field(64, ge=32, le=1024)
+
+
+class Data(Strict):
+    """Which dataset and split, and how its known faults are treated.
+
+    ``source`` is a folder with a person's own dataset, from the project's root or absolute; ``dataset`` then only names
+    it. Of 255, levels of a mask above ``mask_above`` are target; 0 takes everything that is not black. ``levels`` says
+    which stored values of an image become black and white: ``full`` (what the file's depth can hold), ``minmax`` or
+    ``percentile`` of each image, or two values, as for thermal counts. ``grouping`` says what stays on one side of a
+    part that is drawn: ``near_duplicates``, frames in the ``order`` of their names, or ``none``.
+    """
+
+    dataset: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    source: str | None = None
+    split: str
+    mismatch: Literal["exclude", "resize_mask"] = "exclude"
+    mask_above: int = Field(127, ge=0, le=254)
+    levels: Levels = "full"
+    grouping: Grouping = "near_duplicates"
+    validation_share: float = Field(0.2, gt=0, lt=1)
+    test_share: float = Field(0.2, gt=0, lt=1)
+    synthetic: Synthetic = Synthetic()
+
+    @field_validator("dataset")
+    @classmethod
+    def _a_folder_of_its_own(cls, value: str) -> str:
+        if value.lower() == "raw":
+            raise ValueError("data/raw holds the datasets as fetched: give yours another name")
+        return value
+
+    @field_validator("levels")
+    @classmethod
+    def _ordered(cls, value: Levels) -> Levels:
+        if isinstance(value, tuple) and not (math.isfinite(value[1] - value[0]) and value[0] < value[1]):
+            raise ValueError("of two values the first, black, must be below the second, white")
+        return value
+
+    @field_validator("split", mode="before")
+    @classmethod
+    def _quoted(cls, value: object) -> object:
+        if isinstance(value, int):
+            raise ValueError('write it in quotes: YAML reads 50_50 as the number 5050, "50_50" as the name')
+        return value
+
+    @model_validator(mode="after")
+    def _known(self) -> "Data":
+        if self.source is not None:
+            if self.dataset in CATALOGUE:
+                raise ValueError(f"{self.dataset} is the name of a published dataset: give your own another name")
+            return self  # its splits are known when it is read
+        if self.dataset not in CATALOGUE:
+            raise ValueError(
+                f"there is no dataset {self.dataset!r}. {did_you_mean(self.dataset, list(CATALOGUE))} "
+                "For a folder of your own set data.source"
+            )
+        try:
+            known_split(self.split, list(CATALOGUE[self.dataset].splits))
+        except ParameterError as error:
+            raise ValueError(f"{self.dataset}: {error}") from None
+        return self
+
+    @property
+    def card(self) -> Card:
+        """What is known of the dataset."""
+        return own_card(self.dataset) if self.source is not None else CATALOGUE[self.dataset]
+
+
+class Model(Strict):
+    """A network by name, with the keyword arguments of its factory."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str = "datransnet"
+
+    def arguments(self) -> dict[str, Any]:
+        """Name and keyword arguments, plain."""
+        return self.model_dump(mode="json")
+
+
+class Train(Strict):
+    """How often the winner is trained, each time from another seed."""
+
+    seeds: int = Field(ge=1, le=1000)
+
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+
+
+class Ablate(Strict):
+    """Variants of the winner, each on ``seeds`` seeds.
+
+    ``components`` are parts of the network with the arguments that take each out: each is taken out alone, all are
+    taken out, and each is put back alone. ``variants`` are further changes, by name.
+    """
+
+    seeds: int = Field(ge=1, le=1000)
+    components: dict[Name, dict[str, JsonValue]] = Field(default_factory=dict)
+    variants: dict[Name, dict[str, JsonValue]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _named_once(self) -> "Ablate":
+        if twice := sorted({"full", *self.removals()} & set(self.variants)):
+            raise ValueError(
+                f"variants: {', '.join(twice)} is the name of a variant that components make; choose another"
+            )
+        return self
+
+    def removals(self) -> dict[str, list[str]]:
+        """Which components each variant lacks that `components` makes.
+
+        >>> list(Ablate(seeds=1, components={"a": {"a": False}, "b": {"b": False}}).removals())
+        ['without_a', 'without_b', 'without_a_b']
+        """
+        names = list(self.components)
+        sets = [[name] for name in names] + [names] + [[other for other in names if other != name] for name in names]
+        return {"without_" + "_".join(removed): removed for removed in sets if removed}
+
+    def changes(self) -> dict[str, dict[str, JsonValue]]:
+        """Arguments of the network that each variant changes."""
+        made = {
+            name: {key: value for component in removed for key, value in self.components[component].items()}
+            for name, removed in self.removals().items()
+        }
+        return made | self.variants
+
+
+class Evaluate(Strict):
+    """How stored scores are scored.
+
+    Of ``conventions`` the first one is the report's. ``max_fa`` is the false-alarm rate, pixels over pixels, that the
+    operating point keeps on the part that selects. ``peers`` are folders of other people's score maps of the test part,
+    by name, from the project's root or absolute.
+    """
+
+    conventions: list[str] = Field(min_length=1)
+    max_fa: float = Field(20e-6, gt=0, lt=1)
+    peers: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")], str] = Field(default_factory=dict)
+
+    @field_validator("conventions")
+    @classmethod
+    def _known(cls, value: list[str]) -> list[str]:
+        for name in value:
+            if name not in CONVENTIONS:
+                raise ValueError(f"there is no convention {name!r}. {did_you_mean(name, list(CONVENTIONS))}")
+        return value
+
+
+class Params(Strict):
+    """Everything a study depends on besides code and data."""
+
+    study: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
+    seed: int = Field(ge=0)
+    protocol: Protocol = "holdout"
+    data: Data
+    model: Model
+    recipe: Recipe
+    resources: Resources = Resources()
+    cluster: Cluster = Cluster()
+    tune: Tune
+    train: Train
+    ablate: Ablate
+    evaluate: Evaluate
+
+    @model_validator(mode="after")
+    def _resources_fit(self) -> "Params":
+        if self.resources.processes > 1 and self.tune.seeds > 1:
+            raise ValueError("tune.seeds trains networks side by side, which resources.processes cannot: set one to 1")
+        if self.tune.gpu_hours is not None and self.resources.gpus == 0:
+            raise ValueError("tune.gpu_hours: a training takes no GPU, so these hours never end; set resources.gpus")
+        return self
+
+    @cached_property
+    def digestible(self) -> dict[str, Any]:
+        """All parameters, plain, for records."""
+        plain: dict[str, Any] = self.model_dump(mode="json")
+        return plain

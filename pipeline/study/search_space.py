@@ -1,0 +1,118 @@
+"""The section `tune` of the parameters: a search's space, budget and rules, and what makes no sense in it."""
+
+import json
+from typing import Literal
+
+from pydantic import Field, JsonValue, model_validator
+
+from datransnet.engine.recipe import Recipe
+from datransnet.registry import did_you_mean
+from pipeline.study.section import Strict
+
+
+class Choice(Strict):
+    """One of some values; searched only where other choices have the values that ``when`` gives them."""
+
+    choice: list[JsonValue] = Field(min_length=1)
+    when: dict[str, JsonValue] = Field(default_factory=dict)
+
+    def holds(self, value: JsonValue) -> bool:
+        """Whether a value is one of them."""
+        return value in self.choice
+
+
+class Interval(Strict):
+    """A number between two bounds, on a logarithmic scale if ``log``; whole if ``integer``; ``when`` as in `Choice`."""
+
+    when: dict[str, JsonValue] = Field(default_factory=dict)
+    low: float
+    high: float
+    log: bool = False
+    integer: bool = False
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Interval":
+        if not self.low < self.high or (self.log and self.low <= 0):
+            raise ValueError("low must be below high, and above 0 on a logarithmic scale")
+        return self
+
+    def holds(self, value: JsonValue) -> bool:
+        """Whether a value lies in it."""
+        kinds = int if self.integer else int | float
+        return isinstance(value, kinds) and not isinstance(value, bool) and self.low <= value <= self.high
+
+
+class Tune(Strict):
+    """The search: its space, budget and early stopping.
+
+    ``space`` maps ``recipe.<field>`` or ``model.<argument>`` to a `Choice` or `Interval`. ASHA looks at ``grace``
+    epochs first, then at ``reduction`` times as many, and keeps the best 1/``reduction`` each time; the median rule
+    stops a trial whose best is below the median of the others' means, from ``grace`` on. A trial trains ``seeds``
+    networks side by side and is judged by their mean. Of several ``objectives`` the winner is the best by the first,
+    and the Pareto front is reported. ``wall_hours`` and ``gpu_hours`` end a sweep before its ``trials`` do, restarts
+    included. ``warm_start`` names an earlier study whose trials the sampler may learn from.
+    """
+
+    trials: int = Field(ge=1, le=100_000)
+    epochs: int = Field(ge=1, le=10_000)
+    sampler: Literal["tpe", "gp", "nsga2", "random", "qmc"] = "tpe"
+    scheduler: Literal["asha", "median", "none"] = "asha"
+    grace: int = Field(1, ge=1)
+    reduction: float = Field(3, gt=1)
+    concurrent: int = Field(1, ge=1)
+    seeds: int = Field(1, ge=1, le=100)
+    objectives: list[Literal["iou", "parameters", "operations", "latency"]] = Field(["iou"])
+    wall_hours: float | None = Field(None, gt=0)
+    gpu_hours: float | None = Field(None, gt=0)
+    warm_start: str | None = None
+    space: dict[str, Choice | Interval] = Field(min_length=1)
+    points: list[dict[str, JsonValue]] = Field(default_factory=list)
+
+    @property
+    def limited(self) -> bool:
+        """Whether hours may end the sweep."""
+        return self.wall_hours is not None or self.gpu_hours is not None
+
+    @model_validator(mode="after")
+    def _keys(self) -> "Tune":
+        for key in [*self.space, *(key for point in self.points for key in point)]:
+            section, _, name = key.partition(".")
+            if section == "recipe" and name in Recipe.__dataclass_fields__ and name != "epochs":
+                continue
+            if section != "model" or not name:
+                known = [f"recipe.{field}" for field in Recipe.__dataclass_fields__ if field != "epochs"]
+                raise ValueError(f"{key!r} cannot be searched. {did_you_mean(key, [*known, 'model.<argument>'])}")
+        return self
+
+    @model_validator(mode="after")
+    def _points(self) -> "Tune":
+        for point in self.points:
+            for key, value in point.items():
+                if key not in self.space:
+                    raise ValueError("points may only name keys of space")
+                if not self.space[key].holds(value):
+                    raise ValueError(f"points: {key} = {json.dumps(value)} is not in its space")
+        return self
+
+    @model_validator(mode="after")
+    def _conditions(self) -> "Tune":
+        earlier: dict[str, Choice | Interval] = {}
+        for key, dimension in self.space.items():
+            for name, value in dimension.when.items():
+                other = earlier.get(name)
+                if not isinstance(other, Choice) or value not in other.choice:
+                    raise ValueError(
+                        f"space.{key}.when: {name} = {json.dumps(value)} must be a value of a choice that stands before"
+                    )
+            earlier[key] = dimension
+        return self
+
+    @model_validator(mode="after")
+    def _together(self) -> "Tune":
+        if self.objectives[:1] != ["iou"] or len(set(self.objectives)) != len(self.objectives):
+            raise ValueError("objectives must begin with iou and name each once")
+        if len(self.objectives) > 1 and self.scheduler != "none":
+            raise ValueError("with several objectives no trial can be stopped early: set scheduler: none")
+        if self.scheduler != "none" and self.grace > self.epochs:
+            raise ValueError(f"grace = {self.grace} is more than the {self.epochs} epochs of a trial")
+        return self

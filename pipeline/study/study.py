@@ -1,0 +1,123 @@
+"""Where a study's files are.
+
+A study is a folder with a ``params.yaml``: the project's root is the default one, ``studies/<profile>/`` are others.
+Its data, results and report lie in its folder. Runs and tracking lie in its *home*, the nearest folder above with a
+``.dvc``, so that all studies of a project share finished runs and one MLflow.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from datransnet.errors import ParameterError
+from pipeline.study.params import Params
+from pipeline.study.read_params import read_params
+from pipeline.study.sqlite import SQLITE, sqlite_address, sqlite_file
+
+
+@dataclass(frozen=True)
+class Study:
+    """The files of the study in ``folder`` (absolute); ``gpus`` is the share of a GPU that was measured."""
+
+    folder: Path
+    gpus: float | None = None
+
+    @classmethod
+    def here(cls) -> "Study":
+        """The study of the working directory.
+
+        Raises:
+            ParameterError: if its path cannot be written in an address, as databases and MLflow want it.
+        """
+        folder = Path.cwd()
+        try:
+            str(folder).encode()
+        except UnicodeEncodeError:
+            raise ParameterError(f"The path {folder} holds bytes that are not UTF-8. Rename that folder.") from None
+        return cls(folder)
+
+    @cached_property
+    def params(self) -> Params:
+        """Its parameters.
+
+        Raises:
+            ParameterError: if they hold mistakes.
+        """
+        params = read_params(self.folder / "params.yaml")
+        if self.gpus is None:
+            return params
+        return params.model_copy(update={"resources": params.resources.model_copy(update={"gpus": self.gpus})})
+
+    @cached_property
+    def project(self) -> Path:
+        """The nearest folder with a ``.dvc``, else the study's own."""
+        candidates = (self.folder, *self.folder.parents)
+        return next((folder for folder in candidates if (folder / ".dvc").is_dir()), self.folder)
+
+    @cached_property
+    def home(self) -> Path:
+        """Where runs and tracking live: in the project.
+
+        ``dvc exp run --temp`` and ``--queue`` run a copy of the project under its ``.dvc/tmp/exps`` and delete that
+        copy. Its home is the project itself, which keeps what was trained, and where other experiments find it.
+        """
+        copied = (folder for folder in self.project.parents if folder.parts[-3:] == (".dvc", "tmp", "exps"))
+        return next((folder.parents[2] for folder in copied), self.project)
+
+    def address(self, given: str, name: str) -> str:
+        """A database's address as a person gives it in ``name``, for a process in any working directory.
+
+        A relative file of SQLite's is one of the study's home.
+
+        Raises:
+            ParameterError: if a file is meant whose path holds a question mark, which begins options.
+        """
+        found, file = SQLITE.fullmatch(given), sqlite_file(given)
+        if found is None or file is None:
+            return given
+        options = found["options"] or ""
+        if "/" in options.partition("=")[0]:
+            raise ParameterError(f"{name}: in the address {given} a question mark begins options. Write it as %3F.")
+        return sqlite_address(self.home / file) + options
+
+    def named(self, path: str) -> Path:
+        """A path as the parameters name it: absolute, from the user's home folder, or from the project's root."""
+        return self.home / Path(path).expanduser()
+
+    @property
+    def raw(self) -> Path:
+        """The dataset as fetched."""
+        return self.folder / "data" / "raw" / self.params.data.dataset
+
+    @property
+    def data(self) -> Path:
+        """The dataset as split.
+
+        An out of DVC's, which an experiment checks out by force before any stage: so it lies where nobody keeps files.
+        """
+        return self.folder / "data" / ".split" / self.params.data.dataset
+
+    @property
+    def shown(self) -> Path:
+        """A link to the dataset as split, where people look for it."""
+        return self.folder / "data" / self.params.data.dataset
+
+    @property
+    def runs(self) -> Path:
+        """One folder a run."""
+        return self.home / "runs"
+
+    @property
+    def results(self) -> Path:
+        """What stages hand to each other."""
+        return self.folder / "results"
+
+    @property
+    def models(self) -> Path:
+        """Weights."""
+        return self.folder / "models"
+
+    @property
+    def reports(self) -> Path:
+        """What people read."""
+        return self.folder / "reports"

@@ -1,1 +1,0 @@
-"""What stages share. Stages never import each other; they meet in the files that dvc.yaml names."""
