@@ -29,6 +29,7 @@ from pipeline.runs.record import Record, RunFolder
 from pipeline.runs.run import Run
 from pipeline.study.search_space import Tune
 from pipeline.tracking.tracker import BATCHES, Tracker
+from pipeline.tracking.training_run import TrainingRun
 
 EVERY = 10.0
 """Seconds between two reports of a trial."""
@@ -51,15 +52,15 @@ def send_reports(uri: str, parent: str, trials: range, seconds: float, rate: flo
     First every trial reports once, so that its child run is there: trials start far less often than they report.
     """
     tracker, lags, sent = Tracker(uri, "events", Path(), DATA, interval), [], 0
-    keys = {number: record_of(number, 0).run.key for number in trials}
+    reports = {number: TrainingRun(tracker, parent, "tune", f"t{number}") for number in trials}
     for number in trials:
-        tracker.send(parent, "tune", f"t{number}", keys[number], record_of(number, 1))
+        reports[number](record_of(number, 1))
     started = time.monotonic()
     while time.monotonic() - started < seconds:
         due = started + sent / rate
         time.sleep(max(0.0, due - time.monotonic()))
         number, epochs = trials[sent % len(trials)], 2 + sent // len(trials)
-        tracker.send(parent, "tune", f"t{number}", keys[number], record_of(number, epochs))
+        reports[number](record_of(number, epochs))
         lags.append(time.monotonic() - due)
         sent += 1
     return lags

@@ -23,6 +23,7 @@ from benchmarks.network import RESULTS, device_name
 from pipeline.runs.record import RunFolder
 from pipeline.runs.source import ROOT
 from pipeline.tracking.tracker import BATCHES, Tracker
+from pipeline.tracking.training_run import TrainingRun
 
 
 def bare(data: str, plans: list[tuple[dict[str, Any], dict[str, Any], int]]) -> None:
@@ -53,6 +54,7 @@ def report(folder: Path, key: str) -> dict[str, float]:
     data = {"name": "bench", "digest": "d", "summary": {}}
     tracker = Tracker(f"sqlite:///{folder / 'report.db'}", "bench", folder, data, 2 / BATCHES)
     parent = tracker.open_stage("tune", "bench", {}, "")
+    send = TrainingRun(tracker, parent, "tune", "bench")
     taken: dict[str, list[float]] = {"record": [], "tracking": []}
     for epoch in range(1, REPORTS + 1):
         history = [record.history[0] | {"epoch": number} for number in range(1, epoch + 1)]
@@ -60,7 +62,7 @@ def report(folder: Path, key: str) -> dict[str, float]:
         started = time.perf_counter()
         RunFolder(folder / "bench", key).write(known)
         written = time.perf_counter()
-        tracker.send(parent, "tune", "bench", key, known)
+        send(known)
         taken["record"].append(written - started)
         taken["tracking"].append(time.perf_counter() - written)
         time.sleep(0.02)

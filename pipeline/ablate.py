@@ -1,7 +1,7 @@
 """Stage ablate: the winner without each of its components, with each alone, and named variants, on the same seeds."""
 
 from pipeline.parallel.jobs import run_jobs
-from pipeline.parallel.train_stage import hand_on, make_jobs, workers_parent
+from pipeline.parallel.train_stage import hand_on, make_jobs
 from pipeline.runs.check_models import check_models
 from pipeline.runs.gpu_share import with_share
 from pipeline.runs.run import seeds_of
@@ -25,6 +25,6 @@ def main(study: Study) -> None:
     ]
     tracker, identity = Tracker.of(study, read_manifest(study)), digest_of([run.key for _, run in runs])
     with StageRun(tracker, "ablate", identity, params.digestible) as parent:
-        jobs = make_jobs(study, "ablate", tracker, workers_parent(study, tracker, parent.id), runs)
+        jobs = make_jobs(study, parent.reports, runs)
         parent.children = {run.key: name for name, run in runs}
         hand_on(study, "ablate", jobs, run_jobs("ablate", jobs, params))

@@ -6,7 +6,7 @@ import shutil
 from datransnet.atomic import atomic_path
 from datransnet.data.images import Levels
 from pipeline.parallel.jobs import run_jobs
-from pipeline.parallel.train_stage import hand_on, make_jobs, workers_parent
+from pipeline.parallel.train_stage import hand_on, make_jobs
 from pipeline.runs.execute import Job
 from pipeline.runs.gpu_share import with_share
 from pipeline.runs.run import seeds_of
@@ -27,9 +27,7 @@ def main(study: Study) -> None:
     manifest = read_manifest(study)
     tracker, identity = Tracker.of(study, manifest), digest_of([run.key for run in runs])
     with StageRun(tracker, "train", identity, params.digestible) as parent:
-        jobs = make_jobs(
-            study, "train", tracker, workers_parent(study, tracker, parent.id), [("full", run) for run in runs]
-        )
+        jobs = make_jobs(study, parent.reports, [("full", run) for run in runs])
         parent.children = {run.key: "full" for run in runs}
         records = run_jobs("train", jobs, params)
         hand_on(study, "train", jobs, records)

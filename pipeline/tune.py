@@ -2,8 +2,8 @@
 
 What is known lies in two places that survive a kill: the run records, and Optuna's study
 (`pipeline.search.optuna_study`). The stage starts a new Tuner each time and hands both to it: trials that ended are not
-asked for again, those cut off are asked for first and go on from their checkpoints, and the scheduler hears every recorded epoch again (Ray does not
-restore its rungs). See docs/decisions/0003-resuming-a-search.md.
+asked for again, those cut off are asked for first and go on from their checkpoints, and the scheduler hears every
+recorded epoch again (Ray does not restore its rungs). See docs/decisions/0003-resuming-a-search.md.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,7 +21,7 @@ from datransnet.errors import DATransNetError
 from pipeline.console import Progress, say
 from pipeline.parallel.jobs import report_failures
 from pipeline.parallel.session import ray_session
-from pipeline.parallel.train_stage import make_jobs, workers_parent
+from pipeline.parallel.train_stage import make_jobs
 from pipeline.runs.check_models import check_models
 from pipeline.runs.gpu_share import with_share
 from pipeline.runs.provenance import now
@@ -85,12 +85,12 @@ def main(study: Study) -> None:
     trials: dict[str, Trial] = {}
     tracker = Tracker.of(study, manifest)
     with _alone(study, identity), StageRun(tracker, "tune", identity, params.digestible) as parent:
-        opened = workers_parent(study, tracker, parent.id)
+        reports = parent.reports
 
         def make_trial(point: Mapping[str, Any]) -> Trial:
             runs = [run_of(params, manifest, point, replicate) for replicate in range(params.tune.seeds)]
             name = f"trial-{runs[0].key[:6]}"
-            return Trial(dict(point), make_jobs(study, "tune", tracker, opened, [(name, run) for run in runs]))
+            return Trial(dict(point), make_jobs(study, reports, [(name, run) for run in runs]))
 
         try:
             found = open_study(study, f"{params.study}-{identity}")

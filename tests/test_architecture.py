@@ -71,7 +71,7 @@ def test_the_library_knows_only_what_it_may(path):
 ROOMS = {
     "console": set(),
     "study": set(),
-    "runs": {"study", "console", "tracking"},
+    "runs": {"study", "console"},
     "tracking": {"study", "runs"},
     "parallel": {"study", "runs", "tracking", "console"},
     "search": {"study", "runs", "tracking", "parallel", "console"},

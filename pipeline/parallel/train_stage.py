@@ -1,7 +1,7 @@
 """What the stages `train` and `ablate` share: jobs from named runs, and what is handed on of them."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
 from datransnet.atomic import atomic_path
@@ -10,24 +10,14 @@ from pipeline.runs.record import Record
 from pipeline.runs.run import Run
 from pipeline.study.handover import write_result
 from pipeline.study.study import Study
-from pipeline.tracking.tracker import Tracker
-
-
-def workers_parent(study: Study, tracker: Tracker, parent: str | None) -> str | None:
-    """The stage's run in MLflow as its workers may know it; asked where the stage runs, which knows the cluster.
-
-    Machines of a cluster do not write to a file of SQLite's, which must not be shared: the stage itself delivers their
-    records at its end.
-    """
-    return None if study.params.cluster.running and tracker.artifacts else parent
 
 
 def make_jobs(
-    study: Study, stage: str, tracker: Tracker, parent: str | None, runs: Sequence[tuple[str, Run]]
+    study: Study, reports: Callable[[str], Callable[[Record], None]], runs: Sequence[tuple[str, Run]]
 ) -> list[Job]:
-    """Jobs of a stage from named runs; ``parent`` is what `workers_parent` says."""
+    """Jobs of a stage from named runs; ``reports`` are those of its run in MLflow."""
     resources = study.params.resources
-    return [Job(run, stage, name, study.data, study.runs, resources, tracker, parent) for name, run in runs]
+    return [Job(run, name, study.data, study.runs, resources, reports(name)) for name, run in runs]
 
 
 def hand_on(study: Study, stage: str, jobs: Sequence[Job], records: Sequence[Record]) -> None:

@@ -1,7 +1,7 @@
 """One run, from its plan to its record: a generator over `datransnet.engine.fit` that any listener can drive."""
 
 import traceback
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,7 +19,10 @@ from pipeline.runs.provenance import environment, git_revision, now
 from pipeline.runs.record import Record, RunFolder
 from pipeline.runs.run import Run
 from pipeline.study.resources import Resources
-from pipeline.tracking.tracker import Tracker
+
+
+def unreported(record: Record) -> None:
+    """Report a record to nobody."""
 
 
 @dataclass(frozen=True)
@@ -28,32 +31,24 @@ class Job:
 
     Attributes:
         run: the run.
-        stage: who wants it.
-        name: its label there: the variant, or the trial.
+        name: what the stage calls it: the variant, or the trial.
         data: the split dataset's folder.
         runs: where runs are.
         resources: what it occupies; with a share of a GPU it trains there, else on the CPU.
-        tracker: where metrics are copied to.
-        parent: the stage's run there.
+        report: called with the run's record whenever that has changed.
     """
 
     run: Run
-    stage: str
     name: str
     data: Path
     runs: Path
     resources: Resources
-    tracker: Tracker
-    parent: str | None
+    report: Callable[[Record], None] = unreported
 
     @property
     def folder(self) -> RunFolder:
         """The run's folder."""
         return RunFolder(self.runs, self.run.key)
-
-    def send(self, record: Record) -> None:
-        """Copy the record to MLflow."""
-        self.tracker.send(self.parent, self.stage, self.name, self.run.key, record)
 
 
 def build(run: Run) -> Network:
@@ -115,11 +110,9 @@ def execute(job: Job) -> Generator[Epoch, None, None]:
         remove_partials(folder.path)
         record = folder.read()
         if record and record.status == "done":
-            job.send(record)
+            job.report(record)
             yield from record.history
             return
-        if record and record.status == "infeasible" and job.stage == "tune":
-            raise TrainingError(record.reason)  # known; training alone tries again, a search has other points
         started = record.started if record else now()
         record = Record(job.run, started=started, git=git_revision(), environment=environment(resources.device))
         folder.write(record)
@@ -129,7 +122,7 @@ def execute(job: Job) -> Generator[Epoch, None, None]:
                 for metrics in epochs:
                     record = replace(record, history=[*record.history, metrics])
                     folder.write(record)
-                    job.send(record)
+                    job.report(record)
                     if not finished(job.run.recipe, record.history):
                         yield metrics
             with atomic_path(folder.weights) as partial:
@@ -165,7 +158,7 @@ def execute(job: Job) -> Generator[Epoch, None, None]:
             folder.write(record)
             raise
         finally:
-            job.send(record)
+            job.report(record)
         yield record.history[-1]  # the last epoch only now: a listener may stop at it, and the run is done
 
 

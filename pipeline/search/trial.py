@@ -7,6 +7,7 @@ from statistics import fmean
 from typing import Any
 
 from datransnet.data.manifest import Manifest
+from datransnet.errors import TrainingError
 from pipeline.console import Row
 from pipeline.runs.cost import cost, latency
 from pipeline.runs.execute import Job, execute, row_of
@@ -82,7 +83,15 @@ def run_of(params: Params, manifest: Manifest, point: Mapping[str, Any], replica
 
 
 def side_by_side(jobs: list[Job]) -> Generator[float, None, None]:
-    """Train a trial's seeds epoch by epoch; yields the mean of their best validation IoU."""
+    """Train a trial's seeds epoch by epoch; yields the mean of their best validation IoU.
+
+    Raises:
+        TrainingError: if a seed's run diverges, or did so earlier: the search has other points to try.
+    """
+    for job in jobs:
+        record = job.folder.read()
+        if record and record.status == "infeasible":
+            raise TrainingError(record.reason)
     runs = [execute(job) for job in jobs]
     best = [0.0] * len(jobs)
     try:

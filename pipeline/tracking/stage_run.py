@@ -3,17 +3,20 @@
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from socket import gethostname
 from types import TracebackType
 from typing import Any
 
 from datransnet.atomic import write_text
+from pipeline.runs.execute import unreported
 from pipeline.runs.provenance import git_revision
-from pipeline.runs.record import RunFolder
+from pipeline.runs.record import Record, RunFolder
 from pipeline.tracking.tracker import Tracker, equal
+from pipeline.tracking.training_run import TrainingRun
 
 
 @dataclass
@@ -92,6 +95,13 @@ class StageRun:
         self.id = self.tracker.open_stage(self.stage, self.identity, self.params, self.git)
         return self.id
 
+    @property
+    def reports(self) -> Callable[[str], Callable[[Record], None]]:
+        """What makes the report of a training from its name (see `Job`); it can be sent to the processes that train."""
+        if self.id is None or not self.tracker.from_workers:
+            return _to_nobody
+        return partial(TrainingRun, self.tracker, self.id, self.stage)
+
     def end_killed(self) -> None:
         """End runs of this stage whose process, on this machine, was killed, and then asked for something else.
 
@@ -110,7 +120,7 @@ class StageRun:
                 key, name = child.data.tags["run_key"], child.data.tags["variant"]
                 record = RunFolder(tracker.home / "runs", key).settle("interrupted")
                 if record is not None:
-                    tracker.deliver(run, self.stage, name, key, record)
+                    TrainingRun(tracker, run, self.stage, name).deliver(record)
             client.set_terminated(run, "KILLED")
 
     def close(self) -> None:
@@ -125,7 +135,7 @@ class StageRun:
         for key, name in self.children.items():
             record = RunFolder(tracker.home / "runs", key).read()
             if record is not None:
-                tracker.deliver(run, self.stage, name, key, record)
+                TrainingRun(tracker, run, self.stage, name).deliver(record)
         for key, metrics in self.results.items():
             for training in tracker.trainings(key):
                 tracker.log(training, metrics, moment=self.moment)
@@ -139,6 +149,10 @@ class StageRun:
             register(client, tracker.uri, run, tracker.experiment, self.model)
         client.set_terminated(run, "FAILED" if self.failed else "FINISHED")
         self._unsent.unlink(missing_ok=True)
+
+
+def _to_nobody(name: str) -> Callable[[Record], None]:
+    return unreported
 
 
 def _lives(process: int) -> bool:

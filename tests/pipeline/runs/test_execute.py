@@ -17,7 +17,6 @@ from pipeline.runs.execute import Job, execute, load_trained
 from pipeline.runs.run import plan
 from pipeline.study.read_params import parse_params
 from pipeline.study.resources import Resources
-from pipeline.tracking.tracker import Tracker
 from tests.pipeline.conftest import StudyFolder, tiny_params
 
 
@@ -28,8 +27,7 @@ def job(scenes, tmp_path):
     content["recipe"] |= {"loss": "soft_iou_bce", "lr": 1e-4}  # Adam magnifies what rounding leaves of no gradient
     params, manifest = parse_params(content, "tiny"), Manifest.read(scenes / "manifest.json")
     run = plan(params, manifest, params.model.arguments(), params.recipe, 0)
-    tracker = Tracker("sqlite://", "x", tmp_path, {})
-    return Job(run, "train", "full", scenes, tmp_path / "two", Resources(processes=2), tracker, None)
+    return Job(run, "full", scenes, tmp_path / "two", Resources(processes=2))
 
 
 def losses(epochs):

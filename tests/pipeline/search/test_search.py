@@ -21,7 +21,6 @@ from pipeline.search.trial import Trial, dominates, run_of, side_by_side
 from pipeline.study.read_params import parse_params
 from pipeline.study.resources import Resources
 from pipeline.study.study import Study
-from pipeline.tracking.tracker import Tracker
 from pipeline.tune import identity_of
 from tests.pipeline.conftest import StudyFolder, tiny_params
 
@@ -186,14 +185,13 @@ def test_the_hours_of_earlier_starts_count(tmp_path, monkeypatch):
 def make_trial(scenes, tmp_path):
     from datransnet.data.manifest import Manifest
 
-    def made(point, seeds=1, stage="tune", **recipe):
+    def made(point, seeds=1, **recipe):
         content = tiny_params()
         content["tune"] |= {"space": SPACE, "points": [], "epochs": 2}
         content["recipe"] |= {"size": 48, **recipe}
         plan, manifest = parse_params(content, "tiny"), Manifest.read(scenes / "manifest.json")
-        tracker = Tracker("sqlite://", "x", tmp_path, {})
         runs = [run_of(plan, manifest, point, seed) for seed in range(seeds)]
-        return Trial(point, [Job(run, stage, "t", scenes, tmp_path, Resources(), tracker, None) for run in runs])
+        return Trial(point, [Job(run, "t", scenes, tmp_path, Resources()) for run in runs])
 
     return made
 
@@ -225,7 +223,7 @@ def test_a_trial_that_diverges_is_infeasible_and_not_tried_twice(make_trial, mon
     monkeypatch.undo()
     with pytest.raises(TrainingError, match="loss is nan"):  # from its record
         list(side_by_side(trial.jobs))
-    job = make_trial(POINT, stage="train").jobs[0]
+    job = make_trial(POINT).jobs[0]
     assert [epoch["epoch"] for epoch in execute(job)] == [1, 2]  # asked for by name, it is tried again
 
 

@@ -1,15 +1,20 @@
 """What a training occupies, where that is looked for, and who may write what."""
 
+import pickle
+
 import pytest
 import ray
 
+from datransnet.data.manifest import Manifest
 from datransnet.errors import ParameterError
 from pipeline.parallel import session
-from pipeline.parallel.train_stage import make_jobs, workers_parent
+from pipeline.parallel.train_stage import make_jobs
 from pipeline.study.read_params import parse_params
 from pipeline.study.resources import Resources
 from pipeline.study.study import Study
+from pipeline.tracking.stage_run import StageRun
 from pipeline.tracking.tracker import Tracker
+from pipeline.tracking.training_run import TrainingRun
 from tests.pipeline.conftest import tiny_params
 from tests.pipeline.records import RUN
 
@@ -55,19 +60,18 @@ def test_one_node_must_hold_a_training(monkeypatch):
         session._await_node(Resources(cpus=4, gpus=1), 0)
 
 
-def test_a_cluster_does_not_share_a_file_of_sqlite(tmp_path, monkeypatch):
-    study = Study(tmp_path)
+def test_a_cluster_does_not_share_a_file_of_sqlite(tmp_path, scenes, monkeypatch):
+    study, manifest = Study(tmp_path), Manifest.read(scenes / "manifest.json")
     study.__dict__["params"] = parse_params(tiny_params(), "tiny")
 
-    def parent(uri: str) -> str | None:
-        tracker = Tracker(uri, "x", tmp_path, {})
-        known = workers_parent(study, tracker, "one")
-        with pytest.MonkeyPatch.context() as worker:  # where a trial makes its jobs, which does not know the cluster
-            worker.delenv("RAY_ADDRESS", raising=False)
-            (job,) = make_jobs(study, "tune", tracker, known, [("full", RUN)])
-        return job.parent
+    def written_by_workers(uri: str) -> bool:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        stage = StageRun(Tracker.of(study, manifest), "tune", "one", {}, id="one")
+        (job,) = make_jobs(study, stage.reports, [("full", RUN)])
+        return isinstance(pickle.loads(pickle.dumps(job)).report, TrainingRun)
 
-    assert parent("sqlite:///x.db") == "one"
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    assert written_by_workers("sqlite:///x.db")
     monkeypatch.setenv("RAY_ADDRESS", "head:6379")
-    assert parent("sqlite:///x.db") is None
-    assert parent("http://head:5000") == "one"
+    assert not written_by_workers("sqlite:///x.db")
+    assert written_by_workers("http://head:5000")

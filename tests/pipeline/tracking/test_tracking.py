@@ -4,6 +4,7 @@ import json
 import logging
 import multiprocessing
 import os
+import pickle
 import shutil
 import sqlite3
 import subprocess
@@ -24,6 +25,7 @@ from pipeline.runs.record import RunFolder
 from pipeline.tracking.champion import register
 from pipeline.tracking.stage_run import StageRun, sync
 from pipeline.tracking.tracker import Tracker
+from pipeline.tracking.training_run import TrainingRun
 from tests.conftest import ROOT
 from tests.pipeline.conftest import StudyFolder, answers, end, free_port, interruptible, tiny_params, wait_for
 from tests.pipeline.records import RUN, history, record
@@ -50,9 +52,12 @@ def opened(tracker: Tracker, **parent: object) -> StageRun:
 def test_sending_a_record_again_doubles_nothing(tracker):
     parent = opened(tracker).id
     assert opened(tracker).id == parent
+    report = TrainingRun(tracker, parent, "train", "full")
     for epochs in (1, 1, 3, 2, 3):  # also late and repeated
-        tracker.send(parent, "train", "full", RUN.key, record(history=history(epochs)))
-    tracker.send(parent, "train", "full", RUN.key, record(status="done", history=history(3)))
+        report(record(history=history(epochs)))
+        pickle.loads(pickle.dumps(report))(record(history=history(epochs)))
+        TrainingRun(tracker, parent, "train", "full")(record(history=history(epochs)))
+    report(record(status="done", history=history(3)))
     client = tracker.client()
     children = client.search_runs(["1"], f"tags.`run_key` = '{RUN.key}'")
     assert len(children) == 1
@@ -69,7 +74,7 @@ def test_a_run_that_was_cut_off_while_it_was_made_is_completed(tracker):
     parent, client = opened(tracker).id, tracker.client()
     tags = {"mlflow.parentRunId": parent, "run_key": RUN.key}
     made = client.create_run("1", tags=tags).info.run_id
-    tracker.send(parent, "train", "full", RUN.key, record(status="done", history=history(1)))
+    TrainingRun(tracker, parent, "train", "full")(record(status="done", history=history(1)))
     (child,) = client.search_runs(["1"], f"tags.`run_key` = '{RUN.key}'")
     assert child.info.run_id == made
     assert child.data.params["model.width"] == "4"
@@ -78,14 +83,14 @@ def test_a_run_that_was_cut_off_while_it_was_made_is_completed(tracker):
 
 def test_a_failed_run_says_why_in_mlflow(tracker):
     failed = record(status="failed", reason="the loss is nan")
-    tracker.send(opened(tracker).id, "train", "full", RUN.key, failed)
+    TrainingRun(tracker, opened(tracker).id, "train", "full")(failed)
     (child,) = tracker.client().search_runs(["1"], f"tags.`run_key` = '{RUN.key}'")
     assert (child.info.status, child.data.tags["reason"]) == ("FAILED", "the loss is nan")
 
 
 def test_results_are_entered_wherever_a_training_is(tracker):
     with opened(tracker) as parent:
-        tracker.send(parent.id, "train", "full", RUN.key, record(status="done", history=history(1)))
+        parent.reports("full")(record(status="done", history=history(1)))
         parent.results, parent.note = {RUN.key: {"test_iou": 0.5}}, "**best**"
     for _ in range(2):  # a stage that runs again enters them again
         opened(tracker, results={RUN.key: {"test_iou": 0.5}}).close()
@@ -102,7 +107,7 @@ def test_results_are_entered_wherever_a_training_is(tracker):
 
 def test_what_a_killed_stage_left_running_is_ended_by_one_with_other_parameters(tracker):
     killed = opened(tracker)
-    tracker.send(killed.id, "train", "full", RUN.key, record(history=history(1)))
+    killed.reports("full")(record(history=history(1)))
     RunFolder(tracker.home / "runs", RUN.key).path.mkdir(parents=True)
     RunFolder(tracker.home / "runs", RUN.key).write(record(history=history(2)))
     gone = subprocess.Popen(["true"])
@@ -157,7 +162,7 @@ def test_what_a_dead_server_did_not_get_is_delivered_once(tmp_path, caplog):
     RunFolder(tmp_path / "runs", RUN.key).write(written)
     with StageRun(tracker_at(tmp_path, "http://127.0.0.1:9"), "train", "one", {}) as parent:
         assert parent.id is None
-        parent.tracker.send(parent.id, "train", "full", RUN.key, written)
+        parent.reports("full")(written)
         parent.children, parent.metrics = {RUN.key: "full"}, {"best": 0.3}
     assert "Nothing is lost" in caplog.text
     tracker = tracker_at(tmp_path)
@@ -222,11 +227,11 @@ def write_runs(folder: Path, parent: str, number: int, ready: Any) -> None:
         raise
     ready.wait()
     for seed in range(RUNS):
-        run = replace(RUN, seed=1000 * number + seed)
+        run, report = replace(RUN, seed=1000 * number + seed), TrainingRun(tracker, parent, "train", "full")
         for epochs in range(1, 21):
             status = "running" if epochs < 20 else "done"
             known = record(history=history(epochs), status=status, run=run)
-            tracker.send(parent, "train", "full", run.key, known)
+            report(known)
 
 
 def test_eight_processes_write_at_once_and_nothing_is_lost(tracker, tmp_path):
