@@ -19,13 +19,12 @@ from datransnet.engine.predict import ScoreMap
 from datransnet.metrics import TargetRecord, operating_point, roc, target_records
 from pipeline.console import Progress, Row
 from pipeline.runs.cost import cost, latency
-from pipeline.runs.gpu_share import with_share
 from pipeline.runs.record import RunFolder
 from pipeline.runs.run import run_from
 from pipeline.scoring.score_run import scored, scored_at
 from pipeline.scoring.stored_scores import stored_scores
 from pipeline.study.digest import digest_of
-from pipeline.study.handover import read_manifest, read_result, write_result
+from pipeline.study.handover import read_result, write_result
 from pipeline.study.study import Study
 from pipeline.tracking.stage_run import StageRun
 from pipeline.tracking.tracker import Tracker
@@ -36,8 +35,7 @@ SHOWN = 2
 
 def main(study: Study) -> None:
     """Run the stage."""
-    study = with_share(study)
-    params, manifest = study.params, read_manifest(study)
+    params, manifest = study.params, study.manifest
     entries = [
         _Entry(study, stage, content)
         for stage in ("train", "ablate")
@@ -46,7 +44,7 @@ def main(study: Study) -> None:
     selecting: Part = "test" if params.protocol == "literature" else "val"
     test, selection = load_part(study.data, "test"), load_part(study.data, selecting)
     identity = digest_of([[entry.key for entry in entries], params.evaluate.model_dump(), manifest.digest])
-    with StageRun(Tracker.of(study, manifest), "evaluate", identity, params.digestible) as parent:
+    with StageRun(Tracker.of(study), "evaluate", identity, params.digestible) as parent:
         with atomic_path(study.results / "evaluation") as partial, Progress("evaluate", len(entries)) as progress:
             (partial / "curves").mkdir(parents=True)
             results = []

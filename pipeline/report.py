@@ -41,7 +41,7 @@ from pipeline.reporting.result_tables import (
 from pipeline.reporting.table import COLUMNS, Table
 from pipeline.reporting.verdict import verdict
 from pipeline.study.digest import digest_of
-from pipeline.study.handover import read_manifest, read_result
+from pipeline.study.handover import read_result
 from pipeline.study.study import Study
 from pipeline.tracking.stage_run import StageRun
 from pipeline.tracking.tracker import Tracker
@@ -118,7 +118,7 @@ def main(study: Study) -> None:
     write_text(study.reports / "metrics.json", json.dumps(metrics, indent=1) + "\n")
     _write_plots(study, found.evaluation, found.trained, found.curves)
     write_text(study.reports / "report.html", _page(study, found, tables, sentences))
-    tracker = Tracker.of(study, read_manifest(study))
+    tracker = Tracker.of(study)
     with StageRun(tracker, "report", digest_of(metrics), study.params.digestible) as parent:
         parent.metrics, parent.files = _flat(metrics), [study.reports]
         parent.note = "\n\n".join([*sentences, tables["main"].markdown, tables["ablation"].markdown])
@@ -220,5 +220,5 @@ def _page(study: Study, found: _Results, tables: Mapping[str, Table], sentences:
         best=found.tuned["best"],
         runs=found.evaluation["runs"],
         costs=found.costs,
-        digest=read_manifest(study).digest,
+        digest=study.manifest.digest,
     )

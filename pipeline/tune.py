@@ -35,7 +35,7 @@ from pipeline.search.sampler import make_sampler
 from pipeline.search.space import encode, is_complete, suggest
 from pipeline.search.trial import MakeTrial, Trial, describe, dominates, run_of
 from pipeline.study.digest import digest_of
-from pipeline.study.handover import read_manifest, write_result
+from pipeline.study.handover import write_result
 from pipeline.study.params import Params
 from pipeline.study.study import Study
 from pipeline.tracking.stage_run import StageRun
@@ -79,11 +79,11 @@ def restore(study: optuna.Study, params: Params, trials: dict[str, Trial], make_
 def main(study: Study) -> None:
     """Run the stage."""
     study = with_share(study)
-    params, manifest = study.params, read_manifest(study)
+    params, manifest = study.params, study.manifest
     check_models(params)
     identity = identity_of(params, manifest)
     trials: dict[str, Trial] = {}
-    tracker = Tracker.of(study, manifest)
+    tracker = Tracker.of(study)
     with _alone(study, identity), StageRun(tracker, "tune", identity, params.digestible) as parent:
         reports = parent.reports
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from datransnet.data.dataset import load_part
-from datransnet.data.manifest import Manifest
 from datransnet.errors import ParameterError
 from datransnet.registry import did_you_mean
 from pipeline.console import say
@@ -33,7 +32,7 @@ def compare_runs(study: Study, runs: Sequence[str]) -> None:
     keys = [_key(study, name) for name in runs]
     records = [_finished(study, key) for key in keys]
     say(differences_table(keys, records).markdown)
-    digest = Manifest.read(study.data / "manifest.json").digest
+    digest = study.manifest.digest
     strangers = [key for key, record in zip(keys, records, strict=True) if record.run.data_digest != digest]
     if strangers:
         say(f"No test metrics: {', '.join(strangers)} used other data than {study.data} holds now.")

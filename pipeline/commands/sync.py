@@ -11,11 +11,10 @@ def sync(study: Study) -> None:
     Raises:
         DATransNetError: if it still cannot be reached.
     """
-    from pipeline.study.handover import read_manifest
     from pipeline.tracking.stage_run import sync
     from pipeline.tracking.tracker import Tracker
 
-    tracker = Tracker.of(study, read_manifest(study))
+    tracker = Tracker.of(study)
     try:
         number = sync(tracker)
     except Exception as error:  # whatever the store raises

@@ -1,15 +1,41 @@
-"""What the stages `train` and `ablate` share: jobs from named runs, and what is handed on of them."""
+"""What the stages `train` and `ablate` share: named runs are trained, and handed on to the stages that follow."""
 
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 from datransnet.atomic import atomic_path
+from pipeline.parallel.jobs import run_jobs
 from pipeline.runs.execute import Job
+from pipeline.runs.gpu_share import with_share
 from pipeline.runs.record import Record
 from pipeline.runs.run import Run
+from pipeline.study.digest import digest_of
 from pipeline.study.handover import write_result
 from pipeline.study.study import Study
+from pipeline.tracking.stage_run import StageRun
+from pipeline.tracking.tracker import Tracker
+
+Publish = Callable[[Sequence[Job], Sequence[Record]], Path]
+"""Given what was trained, writes the network that the stage offers to others, and returns its folder."""
+
+
+def train_all(study: Study, stage: str, runs: Sequence[tuple[str, Run]], publish: Publish | None = None) -> None:
+    """Train named runs as a stage: in parallel, tracked by MLflow, and handed on when all have ended well.
+
+    Raises:
+        DATransNetError: naming the runs that failed; the others are kept.
+    """
+    study = with_share(study)
+    identity = digest_of([run.key for _, run in runs])
+    with StageRun(Tracker.of(study), stage, identity, study.params.digestible) as parent:
+        jobs = make_jobs(study, parent.reports, runs)
+        parent.children = {run.key: name for name, run in runs}
+        records = run_jobs(stage, jobs, study.params)
+        hand_on(study, stage, jobs, records)
+        if publish is not None:
+            parent.model = publish(jobs, records)
 
 
 def make_jobs(

@@ -12,7 +12,6 @@ from datransnet.models import MODELS, complete_arguments
 from datransnet.seeding import derive_seed
 from pipeline.runs.source import TRAINING, source_digest
 from pipeline.study.digest import digest_of
-from pipeline.study.handover import read_manifest
 from pipeline.study.params import Params
 from pipeline.study.study import Study
 
@@ -85,7 +84,7 @@ def plan(
 
 def seeds_of(study: Study, model: dict[str, Any], recipe: Recipe, number: int, watched: bool = False) -> list[Run]:
     """A network and recipe on the study's first seeds."""
-    manifest = read_manifest(study)
+    manifest = study.manifest
     return [plan(study.params, manifest, model, recipe, replicate, watched) for replicate in range(number)]
 
 

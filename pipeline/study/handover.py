@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from datransnet.atomic import write_text
-from datransnet.data.manifest import Manifest
 from datransnet.engine.recipe import Recipe
 from datransnet.errors import DataError
 from pipeline.study.study import Study
@@ -31,15 +30,6 @@ def read_result(path: Path, stage: str) -> dict[str, Any]:
     if content.get("schema") != SCHEMA:
         raise DataError(f"{path} has schema {content.get('schema')}, not {SCHEMA}. Run the {stage} stage again.")
     return content
-
-
-def read_manifest(study: Study) -> Manifest:
-    """The manifest of the study's data.
-
-    Raises:
-        DataError: if the split stage did not run.
-    """
-    return Manifest.read(study.data / "manifest.json")
 
 
 def winner(study: Study) -> tuple[dict[str, Any], Recipe]:

@@ -47,7 +47,7 @@ class Resources(Strict):
     @property
     def device_here(self) -> str:
         """Where torch works in this process, which need not have the GPUs that trainings of a cluster have."""
-        if not self.share:
+        if self.gpus == 0:
             return "cpu"
         import torch
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from datransnet.data.manifest import Manifest
 from datransnet.errors import ParameterError
 from pipeline.study.params import Params
 from pipeline.study.read_params import read_params
@@ -47,6 +48,15 @@ class Study:
         if self.gpus is None:
             return params
         return params.model_copy(update={"resources": params.resources.model_copy(update={"gpus": self.gpus})})
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        """The manifest of its data.
+
+        Raises:
+            DataError: if the split stage did not run.
+        """
+        return Manifest.read(self.data / "manifest.json")
 
     @cached_property
     def project(self) -> Path:

@@ -15,7 +15,6 @@ from pathlib import Path
 from socket import gethostname
 from typing import TYPE_CHECKING, Any
 
-from datransnet.data.manifest import Manifest
 from pipeline.study.study import Study
 
 if TYPE_CHECKING:
@@ -68,8 +67,9 @@ class Tracker:
     from_workers: bool = True
 
     @classmethod
-    def of(cls, study: Study, manifest: Manifest) -> "Tracker":
+    def of(cls, study: Study) -> "Tracker":
         """The tracker of a study."""
+        manifest = study.manifest
         data = {"name": f"{manifest.dataset} {manifest.split}", "digest": manifest.digest}
         uri = store_of(study)
         return cls(

@@ -61,12 +61,13 @@ def test_one_node_must_hold_a_training(monkeypatch):
 
 
 def test_a_cluster_does_not_share_a_file_of_sqlite(tmp_path, scenes, monkeypatch):
-    study, manifest = Study(tmp_path), Manifest.read(scenes / "manifest.json")
+    study = Study(tmp_path)
     study.__dict__["params"] = parse_params(tiny_params(), "tiny")
+    study.__dict__["manifest"] = Manifest.read(scenes / "manifest.json")
 
     def written_by_workers(uri: str) -> bool:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-        stage = StageRun(Tracker.of(study, manifest), "tune", "one", {}, id="one")
+        stage = StageRun(Tracker.of(study), "tune", "one", {}, id="one")
         (job,) = make_jobs(study, stage.reports, [("full", RUN)])
         return isinstance(pickle.loads(pickle.dumps(job)).report, TrainingRun)
 
