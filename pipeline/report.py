@@ -1,12 +1,13 @@
 """Stage report: tables, figures and one self-contained page, from what the other stages measured."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from importlib.resources import files
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
@@ -36,12 +37,13 @@ from pipeline.reporting.result_tables import (
     operating_table,
     search_table,
     selection_table,
-    winners,
 )
 from pipeline.reporting.table import COLUMNS, Table
 from pipeline.reporting.verdict import verdict
+from pipeline.runs.trained import TrainedRun, read_trained
+from pipeline.scoring.evaluation import Areas, Costs, StudyEvaluation
 from pipeline.study.digest import digest_of
-from pipeline.study.handover import read_result
+from pipeline.study.handover import Tuned, read_result
 from pipeline.study.study import Study
 from pipeline.tracking.stage_run import StageRun
 from pipeline.tracking.tracker import Tracker
@@ -79,27 +81,26 @@ SECTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 class _Results:
     """What the other stages left."""
 
-    evaluation: dict[str, Any]
-    tuned: dict[str, Any]
-    trained: dict[str, Any]
-    costs: dict[str, Any]
+    evaluation: StudyEvaluation
+    tuned: Tuned
+    trained: list[TrainedRun]
+    costs: Costs
     curves: dict[str, pd.DataFrame]
     targets: pd.DataFrame
-    examples: dict[str, Any]
+    examples: dict[str, npt.NDArray[Any]]
 
     @classmethod
     def read(cls, study: Study) -> "_Results":
         folder = study.results / "evaluation"
-        evaluation = read_result(folder / "evaluation.json", "evaluate")
-        runs = [*evaluation["runs"], *evaluation["peers"]]
+        evaluation = read_result(folder / "evaluation.json", StudyEvaluation, "evaluate")
         with np.load(folder / "examples.npz") as archive:
             examples = dict(archive)
         return cls(
             evaluation=evaluation,
-            tuned=read_result(study.results / "tune.json", "tune"),
-            trained=read_result(study.results / "train.json", "train"),
-            costs=read_result(study.results / "cost.json", "evaluate")["runs"],
-            curves={run["key"]: pd.read_csv(folder / "curves" / f"{run['key']}.csv") for run in runs},
+            tuned=read_result(study.results / "tune.json", Tuned, "tune"),
+            trained=read_trained(study, "train"),
+            costs=read_result(study.results / "cost.json", Costs, "evaluate"),
+            curves={each.key: pd.read_csv(folder / "curves" / f"{each.key}.csv") for each in evaluation.scored},
             targets=pd.read_csv(folder / "targets.csv"),
             examples=examples,
         )
@@ -116,7 +117,7 @@ def main(study: Study) -> None:
             table.write(partial)
     _draw(study, found)
     write_text(study.reports / "metrics.json", json.dumps(metrics, indent=1) + "\n")
-    _write_plots(study, found.evaluation, found.trained, found.curves)
+    _write_plots(study, found)
     write_text(study.reports / "report.html", _page(study, found, tables, sentences))
     tracker = Tracker.of(study)
     with StageRun(tracker, "report", digest_of(metrics), study.params.digestible) as parent:
@@ -146,54 +147,54 @@ def _tables(found: _Results) -> dict[str, Table]:
 
 def _draw(study: Study, found: _Results) -> None:
     """Write all figures."""
-    tuned, trials = found.tuned, found.tuned["trials"]
+    tuned, trials = found.tuned, found.tuned.trials
     with atomic_path(study.reports / "figures") as partial:
         save(roc_figure(found.curves, found.evaluation), partial, "roc")
-        save(calibration_figure(winners(found.evaluation)), partial, "calibration")
+        save(calibration_figure(found.evaluation.winners), partial, "calibration")
         save(limit_figure(detection_limit(found.targets)), partial, "detection_limit")
         save(search_figure(trials), partial, "search")
-        save(slices_figure(trials, tuned["importances"]), partial, "slices")
+        save(slices_figure(trials, tuned.importances), partial, "slices")
         save(parallel_figure(trials), partial, "parallel")
-        if len(tuned["objectives"]) > 1:
-            save(pareto_figure(trials, tuned["pareto"], tuned["objectives"]), partial, "pareto")
-        save(training_figure(found.trained["runs"]), partial, "training")
+        if len(tuned.objectives) > 1:
+            save(pareto_figure(trials, tuned.pareto, tuned.objectives), partial, "pareto")
+        histories = {f"seed {each.run.seed}": pd.DataFrame(each.history) for each in found.trained}
+        save(training_figure(histories), partial, "training")
         save(examples_figure(found.examples), partial, "examples")
 
 
-def _metrics(evaluation: dict[str, Any]) -> dict[str, Any]:
-    """Means over seeds, for `dvc metrics`: convention → metric → value."""
-    full = winners(evaluation)
+Metrics = dict[str, dict[str, float]]
+"""Convention, or what else is measured → metric → value."""
 
-    def mean(values: list[float]) -> float:
-        return float(f"{np.mean(values):.6g}")  # significant digits: Fa is a few millionths
 
-    metrics = {
-        convention: {name: mean([run["scores"][convention][name] for run in full]) for name in COLUMNS}
-        for convention in full[0]["scores"]
-    }
-    metrics["auc"] = {name: mean([run["areas"][name] for run in full]) for name in full[0]["areas"]}
-    metrics["calibration"] = {
-        name: mean([run["calibration"][name] for run in full]) for name in ("ece", "ece_candidates")
-    }
-    metrics["operating"] = {name: mean([run["operating"]["scores"][name] for run in full]) for name in ("pd", "fa")}
+def _metrics(evaluation: StudyEvaluation) -> Metrics:
+    """Means over seeds, for `dvc metrics`."""
+    full = evaluation.winners
+
+    def means(measured: Sequence[object], names: Iterable[str]) -> dict[str, float]:
+        found = {name: np.mean([getattr(each, name) for each in measured]) for name in names}
+        return {name: float(f"{value:.6g}") for name, value in found.items()}  # Fa is a few millionths
+
+    metrics = {name: means([run.scores[name] for run in full], COLUMNS) for name in full[0].scores}
+    metrics["auc"] = means([run.areas for run in full], [field.name for field in fields(Areas)])
+    metrics["calibration"] = means([run.calibration for run in full], ("ece", "ece_candidates"))
+    metrics["operating"] = means([run.operating.scores for run in full], ("pd", "fa"))
     return metrics
 
 
-def _flat(metrics: dict[str, Any]) -> dict[str, float]:
+def _flat(metrics: Metrics) -> dict[str, float]:
     return {f"{outer}.{name}": value for outer, inner in metrics.items() for name, value in inner.items()}
 
 
-def _write_plots(
-    study: Study, evaluation: dict[str, Any], trained: dict[str, Any], curves: dict[str, pd.DataFrame]
-) -> None:
+def _write_plots(study: Study, found: _Results) -> None:
     """Curves of the winner's first seed, and training histories, for `dvc plots`."""
-    first, convention = winners(evaluation)[0]["key"], next(iter(evaluation["runs"][0]["counts"]))
+    first, convention = found.evaluation.winners[0].key, found.evaluation.conventions[0]
     with atomic_path(study.reports / "plots") as partial:
         partial.mkdir()
         for name, kind, x, y in (("roc", "pixel", "fpr", "tpr"), ("pd_fa", f"pd_fa_{convention}", "fa", "pd")):
-            frame = curves[first][curves[first]["curve"] == kind].rename(columns={"x": x, "y": y})
+            curves = found.curves[first]
+            frame = curves[curves["curve"] == kind].rename(columns={"x": x, "y": y})
             frame[[x, y, "threshold"]].to_csv(partial / f"{name}.csv", index=False, float_format="%.6g")
-        history = pd.concat(pd.DataFrame(run["history"]).assign(seed=run["run"]["seed"]) for run in trained["runs"])
+        history = pd.concat(pd.DataFrame(each.history).assign(seed=each.run.seed) for each in found.trained)
         history.to_csv(partial / "training.csv", index=False, float_format="%.6g")
 
 
@@ -212,13 +213,13 @@ def _page(study: Study, found: _Results, tables: Mapping[str, Table], sentences:
     }
     return environment.from_string(template).render(
         study=study.params.study,
-        dataset=found.evaluation["dataset"],
-        protocol=found.evaluation["protocol"],
+        dataset=found.evaluation.dataset,
+        protocol=found.evaluation.protocol,
         sections=sections,
         library=library(),
         verdict=sentences,
-        best=found.tuned["best"],
-        runs=found.evaluation["runs"],
-        costs=found.costs,
+        best=asdict(found.tuned.best),
+        runs=found.evaluation.runs,
+        costs=found.costs.runs,
         digest=study.manifest.digest,
     )

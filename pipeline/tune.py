@@ -8,9 +8,7 @@ recorded epoch again (Ray does not restore its rungs). See docs/decisions/0003-r
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import asdict
 from functools import partial
-from typing import Any
 
 import optuna
 from filelock import FileLock, Timeout
@@ -32,10 +30,10 @@ from pipeline.search.listening import Failures, Listener
 from pipeline.search.optuna_study import importances, open_study, own_trials, storage_of
 from pipeline.search.ray_tune import METRIC, RETRIES, Searcher, make_scheduler, replay, trainable, tuner
 from pipeline.search.sampler import make_sampler
-from pipeline.search.space import encode, is_complete, suggest
-from pipeline.search.trial import MakeTrial, Trial, describe, dominates, run_of
+from pipeline.search.space import Point, encode, is_complete, suggest
+from pipeline.search.trial import MakeTrial, Trial, describe, run_of
 from pipeline.study.digest import digest_of
-from pipeline.study.handover import write_result
+from pipeline.study.handover import Best, Tuned, write_result
 from pipeline.study.params import Params
 from pipeline.study.study import Study
 from pipeline.tracking.stage_run import StageRun
@@ -87,7 +85,7 @@ def main(study: Study) -> None:
     with _alone(study, identity), StageRun(tracker, "tune", identity, params.digestible) as parent:
         reports = parent.reports
 
-        def make_trial(point: Mapping[str, Any]) -> Trial:
+        def make_trial(point: Point) -> Trial:
             runs = [run_of(params, manifest, point, replicate) for replicate in range(params.tune.seeds)]
             name = f"trial-{runs[0].key[:6]}"
             return Trial(dict(point), make_jobs(study, reports, [(name, run) for run in runs]))
@@ -211,13 +209,16 @@ def _hand_on(study: Study, found: optuna.Study, trials: Mapping[str, Trial], mak
     once = _asked(found, params, make_trial)
     heard = _heard(found, params, make_trial)
     rows = [describe(number, trial, params, heard.get(key)) for number, (key, trial) in enumerate(once.items())]
-    complete = [row for row in rows if row["status"] == "done"]
+    complete = [row for row in rows if row.status == "done"]
     if not complete:
         raise DATransNetError("tune: no trial ran to its end. Raise tune.trials, tune.grace or the hours.")
-    best = max(complete, key=lambda row: row["best_iou"])
-    run = once[best["key"]].jobs[0].run
-    chosen = {"key": run.key, "val_iou": best["best_iou"], "model": run.model, "recipe": asdict(run.recipe)}
-    result = {"best": chosen, "trials": rows, "objectives": list(params.tune.objectives)}
-    result["importances"] = importances(found, len(params.tune.objectives))
-    result["pareto"] = [row["number"] for row in complete if not any(dominates(other, row) for other in complete)]
+    best = max(complete, key=lambda row: row.best_iou)
+    run = once[best.key].jobs[0].run
+    result = Tuned(
+        best=Best(key=run.key, val_iou=best.best_iou, model=run.model, recipe=run.recipe),
+        trials=rows,
+        objectives=list(params.tune.objectives),
+        importances=importances(found, len(params.tune.objectives)),
+        pareto=[row.number for row in complete if not any(other.dominates(row) for other in complete)],
+    )
     write_result(study.results / "tune.json", result)

@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from datransnet.atomic import atomic_path
@@ -11,6 +10,7 @@ from pipeline.runs.execute import Job
 from pipeline.runs.gpu_share import with_share
 from pipeline.runs.record import Record
 from pipeline.runs.run import Run
+from pipeline.runs.trained import TrainedRun, TrainedRuns
 from pipeline.study.digest import digest_of
 from pipeline.study.handover import write_result
 from pipeline.study.study import Study
@@ -53,16 +53,14 @@ def hand_on(study: Study, stage: str, jobs: Sequence[Job], records: Sequence[Rec
         for job in jobs:
             shutil.copyfile(job.folder.weights, partial / f"{job.run.key}.safetensors")
     runs = [
-        {
-            "key": job.run.key,
-            "variant": job.name,
-            "run": asdict(job.run),
-            "val_iou": record.best_iou,
-            "best_epoch": record.history[-1]["best_epoch"],
-            "history": [
-                {name: value for name, value in epoch.items() if name != "seconds"} for epoch in record.history
-            ],
-        }
+        TrainedRun(
+            key=job.run.key,
+            variant=job.name,
+            run=job.run,
+            val_iou=record.best_iou,
+            best_epoch=int(record.history[-1]["best_epoch"]),
+            history=[{name: value for name, value in epoch.items() if name != "seconds"} for epoch in record.history],
+        )
         for job, record in zip(jobs, records, strict=True)
     ]
-    write_result(study.results / f"{stage}.json", {"runs": runs})
+    write_result(study.results / f"{stage}.json", TrainedRuns(runs))

@@ -7,8 +7,12 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from PIL import Image
+
+from pipeline.scoring.evaluation import WINNER, ScoredRun, StudyEvaluation
+from pipeline.study.handover import TrialResult
 
 matplotlib.use("Agg")
 matplotlib.rcParams.update(
@@ -54,9 +58,9 @@ def embedded(path: Path) -> tuple[str, int, int]:
     return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode(), width, height
 
 
-def curve_panels(evaluation: Mapping[str, Any]) -> tuple[tuple[str, str, str, str], ...]:
+def curve_panels(evaluation: StudyEvaluation) -> tuple[tuple[str, str, str, str], ...]:
     """Kind, title and axes of the curves that a study shows."""
-    convention = next(iter(evaluation["runs"][0]["counts"]))
+    convention = evaluation.conventions[0]
     return (
         ("pixel", "pixel ROC", "false positive rate, pixels", "true positive rate, pixels"),
         ("target", "target ROC (DATransNet release)", "background pixels hit", "targets hit"),
@@ -64,41 +68,39 @@ def curve_panels(evaluation: Mapping[str, Any]) -> tuple[tuple[str, str, str, st
     )
 
 
-def roc_figure(curves: Mapping[str, pd.DataFrame], evaluation: Mapping[str, Any]) -> Figure:
+def roc_figure(curves: Mapping[str, pd.DataFrame], evaluation: StudyEvaluation) -> Figure:
     """Pixel ROC (logarithmic FPR), target ROC of the DATransNet release, and Pd over Fa; a line a run or peer."""
-    runs = [*evaluation["runs"], *evaluation["peers"]]
-    convention = next(iter(runs[0]["counts"]))
-    variants = list(dict.fromkeys(run["variant"] for run in runs))
+    runs, convention = evaluation.scored, evaluation.conventions[0]
+    variants = list(dict.fromkeys(run.variant for run in runs))
     figure, axes = plt.subplots(1, 3, figsize=(10.5, 3.3))
     for axis, (kind, title, x, y) in zip(axes, curve_panels(evaluation), strict=True):
         named = set[str]()
         for run in runs:
-            frame, variant = curves[run["key"]], run["variant"]
+            frame, variant = curves[run.key], run.variant
             shown = frame[(frame["curve"] == kind) & (frame["x"] > 0)]
             colour = COLOURS[variants.index(variant) % len(COLOURS)]
-            width = 1.6 if variant == "full" else 0.9
+            width = 1.6 if variant == WINNER else 0.9
             axis.plot(
                 shown["x"], shown["y"], color=colour, linewidth=width, label=None if variant in named else variant
             )
             named.add(variant)
         axis.set(title=title, xlabel=x, ylabel=y, xscale="log", ylim=(0, 1.02))
-    for run in runs:
-        if run["variant"] == "full":
-            for scores, face in ((run["scores"][convention], COLOURS[0]), (run["operating"]["scores"], "white")):
-                axes[2].plot(scores["fa"], scores["pd"], "o", color=COLOURS[0], markerfacecolor=face, markersize=5)
+    for winner in evaluation.winners:
+        for scores, face in ((winner.scores[convention], COLOURS[0]), (winner.operating.scores, "white")):
+            axes[2].plot(scores.fa, scores.pd, "o", color=COLOURS[0], markerfacecolor=face, markersize=5)
     axes[0].legend(fontsize=7, loc="lower right")
     return figure
 
 
-def calibration_figure(runs: Sequence[Mapping[str, Any]]) -> Figure:
+def calibration_figure(runs: Sequence[ScoredRun]) -> Figure:
     """Share of target pixels over score, and the number of pixels, a line a run."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(7, 3))
     left.plot([0, 1], [0, 1], color=COLOURS[7], linewidth=0.8, linestyle="--")
     for index, run in enumerate(runs):
-        found, colour = run["calibration"], COLOURS[index % len(COLOURS)]
-        left.plot(found["score"], found["share"], color=colour, marker=".", label=f"seed {run['seed']}")
-        edges = np.linspace(0, 1, len(found["pixels"]) + 1)
-        right.stairs(found["pixels"], edges, color=colour)
+        found, colour = run.calibration, COLOURS[index % len(COLOURS)]
+        left.plot(found.score, found.share, color=colour, marker=".", label=f"seed {run.seed}")
+        edges = np.linspace(0, 1, len(found.pixels) + 1)
+        right.stairs(found.pixels, edges, color=colour)
     left.set(xlabel="score", ylabel="share of target pixels", xlim=(0, 1), ylim=(0, 1))
     right.set(xlabel="score", ylabel="pixels", yscale="log", xlim=(0, 1))
     left.legend(fontsize=7)
@@ -119,15 +121,15 @@ def limit_figure(limit: pd.DataFrame) -> Figure:
     return figure
 
 
-def search_figure(trials: Sequence[Mapping[str, Any]]) -> Figure:
+def search_figure(trials: Sequence[TrialResult]) -> Figure:
     """Every trial's best validation IoU over its epochs, and the best so far over trials."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3))
     for trial in trials:
-        colour = COLOURS[0] if trial["status"] == "done" else COLOURS[7]
-        epochs = range(1, len(trial["history"]) + 1)
-        left.plot(epochs, trial["history"], color=colour, alpha=0.8, marker=".", linewidth=1)
+        colour = COLOURS[0] if trial.status == "done" else COLOURS[7]
+        epochs = range(1, len(trial.history) + 1)
+        left.plot(epochs, trial.history, color=colour, alpha=0.8, marker=".", linewidth=1)
     left.set(title="trials (grey: stopped before their end)", xlabel="epoch", ylabel="best validation IoU")
-    values = [trial["best_iou"] for trial in trials]
+    values = [trial.best_iou for trial in trials]
     right.plot(range(1, len(values) + 1), values, "o", color=COLOURS[0])
     right.step(range(1, len(values) + 1), np.maximum.accumulate(values), where="post", color=COLOURS[1])
     right.set(title="best so far", xlabel="trial", ylabel="validation IoU")
@@ -147,50 +149,50 @@ def _scale(values: Sequence[Any]) -> tuple[list[float], list[tuple[float, str]],
     return [float(kinds.index(str(value))) for value in values], [(i, kind) for i, kind in enumerate(kinds)], False
 
 
-def _dimensions(trials: Sequence[Mapping[str, Any]]) -> list[str]:
-    return list(dict.fromkeys(key for trial in trials for key in trial["point"]))
+def _dimensions(trials: Sequence[TrialResult]) -> list[str]:
+    return list(dict.fromkeys(key for trial in trials for key in trial.point))
 
 
-def slices_figure(trials: Sequence[Mapping[str, Any]], importances: Mapping[str, float]) -> Figure:
+def slices_figure(trials: Sequence[TrialResult], importances: Mapping[str, float]) -> Figure:
     """Validation IoU over each dimension of the space, a dot a trial, later ones darker; importance in the title."""
     names = _dimensions(trials)
     figure, axes = plt.subplots(1, len(names), figsize=(2.3 * len(names), 2.5), sharey=True, squeeze=False)
     for axis, name in zip(axes[0], names, strict=True):
-        shown = [trial for trial in trials if name in trial["point"]]
-        places, labels, logarithmic = _scale([trial["point"][name] for trial in shown])
-        order = [trial["number"] for trial in shown]
-        axis.scatter(places, [t["best_iou"] for t in shown], c=order, cmap="Blues", vmin=-len(trials) / 2, s=18)
+        shown = [trial for trial in trials if name in trial.point]
+        places, labels, logarithmic = _scale([trial.point[name] for trial in shown])
+        order = [trial.number for trial in shown]
+        axis.scatter(places, [t.best_iou for t in shown], c=order, cmap="Blues", vmin=-len(trials) / 2, s=18)
         title = name.partition(".")[2] + (f" ({importances[name]:.0%})" if name in importances else "")
         axis.set_title(title, fontsize=8)
         if logarithmic:
             axis.set_xscale("log")
-        elif isinstance(shown[0]["point"][name], str | bool):
+        elif isinstance(shown[0].point[name], str | bool):
             axis.set(xticks=[place for place, _ in labels], xlim=(-0.5, len(labels) - 0.5))
             axis.set_xticklabels([label for _, label in labels], fontsize=6, rotation=15)
     axes[0][0].set_ylabel("validation IoU")
     return figure
 
 
-def parallel_figure(trials: Sequence[Mapping[str, Any]]) -> Figure:
+def parallel_figure(trials: Sequence[TrialResult]) -> Figure:
     """Every trial as a line through its values and its validation IoU; good ones dark."""
     names = _dimensions(trials)
     figure, axis = plt.subplots(figsize=(1.5 * len(names) + 2, 3))
     columns: list[dict[int, float]] = []
     for place, name in enumerate(names):
-        shown = [trial for trial in trials if name in trial["point"]]
-        values, labels, logarithmic = _scale([trial["point"][name] for trial in shown])
+        shown = [trial for trial in trials if name in trial.point]
+        values, labels, logarithmic = _scale([trial.point[name] for trial in shown])
         warp = np.log if logarithmic else np.asarray
         ends = warp([min(values), max(values)])
         reach = (ends[1] - ends[0]) or 1.0
-        columns.append({t["number"]: (warp(v) - ends[0]) / reach for t, v in zip(shown, values, strict=True)})
+        columns.append({t.number: (warp(v) - ends[0]) / reach for t, v in zip(shown, values, strict=True)})
         for value, label in labels:
             axis.text(place + 0.03, float((warp(value) - ends[0]) / reach), label[:18], fontsize=6, va="center")
-    iou = [trial["best_iou"] for trial in trials]
+    iou = [trial.best_iou for trial in trials]
     low, high = min(iou), max(iou)
-    columns.append({trial["number"]: (trial["best_iou"] - low) / ((high - low) or 1.0) for trial in trials})
-    for trial in sorted(trials, key=lambda trial: trial["best_iou"]):
-        line = [column.get(trial["number"], np.nan) for column in columns]
-        shade = plt.get_cmap("viridis_r")(columns[-1][trial["number"]])
+    columns.append({trial.number: (trial.best_iou - low) / ((high - low) or 1.0) for trial in trials})
+    for trial in sorted(trials, key=lambda trial: trial.best_iou):
+        line = [column.get(trial.number, np.nan) for column in columns]
+        shade = plt.get_cmap("viridis_r")(columns[-1][trial.number])
         axis.plot(range(len(line)), line, color=shade, linewidth=1.2, marker=".", markersize=4)
     for value in (low, high):
         axis.text(len(names) + 0.03, (value - low) / ((high - low) or 1.0), f"{value:.3f}", fontsize=6, va="center")
@@ -199,25 +201,24 @@ def parallel_figure(trials: Sequence[Mapping[str, Any]]) -> Figure:
     return figure
 
 
-def pareto_figure(trials: Sequence[Mapping[str, Any]], front: Sequence[int], objectives: Sequence[str]) -> Figure:
+def pareto_figure(trials: Sequence[TrialResult], front: Sequence[int], objectives: Sequence[str]) -> Figure:
     """Validation IoU over each cost; filled dots are trials that no other beats in everything."""
     figure, axes = plt.subplots(1, len(objectives) - 1, figsize=(4 * len(objectives) - 4, 3), squeeze=False)
-    complete = [trial for trial in trials if trial["status"] == "done"]
+    complete = [trial for trial in trials if trial.status == "done"]
     for axis, name in zip(axes[0], objectives[1:], strict=True):
         for trial in complete:
-            face = COLOURS[0] if trial["number"] in front else "none"
-            axis.plot(trial["costs"][name], trial["best_iou"], "o", color=COLOURS[0], markerfacecolor=face)
+            face = COLOURS[0] if trial.number in front else "none"
+            axis.plot(trial.costs[name], trial.best_iou, "o", color=COLOURS[0], markerfacecolor=face)
         axis.set(xlabel="latency (ms)" if name == "latency" else name, ylabel="validation IoU", xscale="log")
     return figure
 
 
-def training_figure(runs: Sequence[Mapping[str, Any]]) -> Figure:
-    """Loss and validation IoU of the trained runs over epochs."""
+def training_figure(histories: Mapping[str, pd.DataFrame]) -> Figure:
+    """Loss and validation IoU over epochs, a line a run; ``histories`` has its metrics by its label, a row an epoch."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3))
-    for index, run in enumerate(runs):
-        history = pd.DataFrame(run["history"])
+    for index, (label, history) in enumerate(histories.items()):
         colour = COLOURS[index % len(COLOURS)]
-        left.plot(history["epoch"], history["loss"], color=colour, label=f"seed {run['run']['seed']}")
+        left.plot(history["epoch"], history["loss"], color=colour, label=label)
         validated = history.dropna(subset=["val_iou"])
         right.plot(validated["epoch"], validated["val_iou"], color=colour, marker=".")
     left.set(title="training loss", xlabel="epoch")
@@ -226,7 +227,7 @@ def training_figure(runs: Sequence[Mapping[str, Any]]) -> Figure:
     return figure
 
 
-def examples_figure(examples: Mapping[str, Any]) -> Figure:
+def examples_figure(examples: Mapping[str, npt.NDArray[Any]]) -> Figure:
     """Chosen test images: image, mask, scores, and errors in colour."""
     ids = [str(id_) for id_ in examples["ids"]]
     figure, axes = plt.subplots(len(ids), 4, figsize=(7, 1.75 * len(ids)), squeeze=False)

@@ -1,13 +1,13 @@
 """Curves to zoom into and to read values off, inside the report's page and without a network."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import pandas as pd
 from plotly.graph_objects import Figure, Scatter
 from plotly.offline import get_plotlyjs
 
 from pipeline.reporting.figures import COLOURS, curve_panels
+from pipeline.scoring.evaluation import WINNER, ScoredPeer, StudyEvaluation
 
 POINTS = 400
 """Of a curve, at most."""
@@ -25,27 +25,26 @@ def library() -> str:
     return text
 
 
-def interactive_curves(curves: Mapping[str, pd.DataFrame], evaluation: Mapping[str, Any]) -> list[tuple[str, str]]:
+def interactive_curves(curves: Mapping[str, pd.DataFrame], evaluation: StudyEvaluation) -> list[tuple[str, str]]:
     """A title and an HTML fragment for each kind of curve of `curve_panels`; a line a run or peer."""
-    runs = [*evaluation["runs"], *evaluation["peers"]]
-    variants = list(dict.fromkeys(run["variant"] for run in runs))
+    runs = evaluation.scored
+    variants = list(dict.fromkeys(run.variant for run in runs))
     found = []
     for kind, title, x, y in curve_panels(evaluation):
         figure = Figure()
         for run in runs:
-            frame = curves[run["key"]]
+            frame = curves[run.key]
             shown = frame[(frame["curve"] == kind) & (frame["x"] > 0)]
             shown = shown.iloc[:: max(1, len(shown) // POINTS)]
-            name = f"{run['variant']}, seed {run['seed']}" if "seed" in run else run["variant"]
             figure.add_trace(
                 Scatter(
                     x=_rounded(shown["x"]),
                     y=_rounded(shown["y"]),
                     customdata=_rounded(shown["threshold"]),
-                    name=name,
+                    name=run.label,
                     mode="lines",
-                    line={"color": COLOURS[variants.index(run["variant"]) % len(COLOURS)]},
-                    visible=True if run["variant"] == "full" or "seed" not in run else "legendonly",
+                    line={"color": COLOURS[variants.index(run.variant) % len(COLOURS)]},
+                    visible=True if run.variant == WINNER or isinstance(run, ScoredPeer) else "legendonly",
                     hovertemplate="%{x:.3g}, %{y:.3f} at threshold %{customdata:.3g}",
                 )
             )

@@ -1,69 +1,108 @@
 """Published numbers beside ours: only where dataset, split and convention are the same, else apart, with the reason."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from importlib.resources import files
-from typing import Any
+from typing import Literal
 
 import yaml
+from pydantic import TypeAdapter
 
-from pipeline.reporting.table import COLUMNS, Table
+from pipeline.reporting.table import COLUMNS, Numbers, Table
+from pipeline.scoring.evaluation import Dataset, StudyEvaluation
+from pipeline.study.params import Protocol
 
 METRICS = ("iou", "niou", "f1", "pd", "fa")
+
+
+@dataclass(frozen=True)
+class PublishedNumber:
+    """A line of ``references.yaml``: what somebody published, and how it was obtained.
+
+    Attributes:
+        method: name of the network or method.
+        dataset: name of the dataset in the catalogue.
+        split: name of the split, None where it is not stated.
+        convention: of the metrics, None where it is not known.
+        selection: ``last`` epoch, best on the ``test`` part, or None where it is not stated.
+        iou: in %, None where it was not published; so are the others.
+        niou: in %.
+        f1: in %.
+        pd: in %.
+        fa: in 1e-6 of pixels.
+        source: where it stands.
+    """
+
+    method: str
+    dataset: str
+    split: str | None
+    convention: str | None
+    selection: Literal["last", "test"] | None
+    iou: float | None
+    niou: float | None
+    f1: float | None
+    pd: float | None
+    fa: float | None
+    source: str
+
+
 CAUTION = (
     "Numbers of others are as published, not measured here. Between published tables the same network differs by 3 to "
     "14 points of IoU, choosing the epoch on the test part is worth 0.6 to 2.2, and training again 0.5 to 1."
 )
 
 
-def published() -> list[dict[str, Any]]:
-    """The entries of ``references.yaml``; IoU, nIoU, F1 and Pd in %, Fa in 1e-6 of pixels, None where not published."""
-    content: list[dict[str, Any]] = yaml.safe_load(
-        files("pipeline.reporting").joinpath("references.yaml").read_text(encoding="utf-8")
-    )
-    return content
+def published() -> list[PublishedNumber]:
+    """The entries of ``references.yaml``."""
+    text = files("pipeline.reporting").joinpath("references.yaml").read_text(encoding="utf-8")
+    return TypeAdapter(list[PublishedNumber]).validate_python(yaml.safe_load(text))
 
 
-def reference_tables(evaluation: Mapping[str, Any], main: Table) -> list[Table]:
+def reference_tables(evaluation: StudyEvaluation, main: Table) -> list[Table]:
     """A table of what may stand beside our numbers, and one of what may not; either only where it has lines."""
-    dataset, conventions = evaluation["dataset"], [row["convention"] for row in main.values]
-    same: list[dict[str, Any]] = []
-    apart: list[dict[str, Any]] = []
+    dataset, conventions = evaluation.dataset, [row["convention"] for row in main.values]
+    same: list[tuple[PublishedNumber, str]] = []
+    apart: list[tuple[PublishedNumber, str]] = []
     for entry in published():
-        if entry["dataset"] != dataset["name"]:
+        if entry.dataset != dataset.name:
             continue
         reasons = []
-        if entry["split"] != dataset["split"]:
-            reasons.append(f"split {entry['split']}" if entry["split"] else "split not stated")
-        if entry["convention"] not in conventions:
+        if entry.split != dataset.split:
+            reasons.append(f"split {entry.split}" if entry.split else "split not stated")
+        if entry.convention not in conventions:
             reasons.append("convention not known")
-        (apart if reasons else same).append({**entry, "why not": "; ".join(reasons)})
+        (apart if reasons else same).append((entry, "; ".join(reasons)))
     tables = []
     if same:
-        ours = [_ours(row, evaluation["protocol"]) for row in main.values if row["model"] == "DATransNet"]
-        rows = [*ours, *(_row(entry) for entry in same)]
-        title = f"Published numbers on {dataset['name']} {dataset['split']}"
-        tables.append(Table("references", title, f"{CAUTION}{_other_images(dataset)}", rows, same))
+        ours = [_ours(row, evaluation.protocol) for row in main.values if row["model"] == "DATransNet"]
+        rows = [*ours, *(_row(entry) for entry, _ in same)]
+        title = f"Published numbers on {dataset.name} {dataset.split}"
+        tables.append(Table("references", title, f"{CAUTION}{_other_images(dataset)}", rows, _values(same)))
     if apart:
-        rows = [{**_row(entry), "why not": entry["why not"]} for entry in apart]
-        title = f"Published numbers on {dataset['name']} that may not stand beside ours"
-        tables.append(Table("references_apart", title, CAUTION, rows, apart))
+        rows = [{**_row(entry), "why not": reasons} for entry, reasons in apart]
+        title = f"Published numbers on {dataset.name} that may not stand beside ours"
+        tables.append(Table("references_apart", title, CAUTION, rows, _values(apart)))
     return tables
 
 
-def _other_images(dataset: Mapping[str, Any]) -> str:
+def _values(entries: Sequence[tuple[PublishedNumber, str]]) -> list[Numbers]:
+    return [{**asdict(entry), "why not": reasons} for entry, reasons in entries]
+
+
+def _other_images(dataset: Dataset) -> str:
     """What sets our test part apart from the published one, or nothing."""
-    told = [f"{id_} ({how})" for id_, how in (dataset["excluded"] | dataset["treated"]).items()]
+    told = [f"{id_} ({how})" for id_, how in (dataset.excluded | dataset.treated).items()]
     return f" Ours are not on the same images to the last: {', '.join(told)}." if told else ""
 
 
-def _row(entry: Mapping[str, Any]) -> dict[str, str]:
-    dagger = {"test": " †", "last": "", None: " (selection not stated)"}[entry["selection"]]
-    row = {"method": f"{entry['method']}{dagger}", "convention": entry["convention"] or "not known"}
-    row |= {COLUMNS[name][0]: "" if entry[name] is None else f"{entry[name]:.2f}" for name in METRICS}
-    return row | {"source": entry["source"]}
+def _row(entry: PublishedNumber) -> dict[str, str]:
+    dagger = {"test": " †", "last": "", None: " (selection not stated)"}[entry.selection]
+    row = {"method": f"{entry.method}{dagger}", "convention": entry.convention or "not known"}
+    row |= {COLUMNS[name][0]: "" if (value := getattr(entry, name)) is None else f"{value:.2f}" for name in METRICS}
+    return row | {"source": entry.source}
 
 
-def _ours(values: Mapping[str, Any], protocol: str) -> dict[str, str]:
+def _ours(values: Numbers, protocol: Protocol) -> dict[str, str]:
     dagger = " †" if protocol == "literature" else ""
     row = {"method": f"DATransNet, this study{dagger}", "convention": str(values["convention"])}
     row |= {COLUMNS[name][0]: f"{values[name] * COLUMNS[name][1]:.2f}" for name in METRICS}

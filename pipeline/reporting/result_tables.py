@@ -1,29 +1,22 @@
 """The tables of a study's results: the winner and its peers, variants, selection, operating point, search."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from statistics import fmean
 from typing import Any
 
 from pipeline.reporting.statistics import LEAST_IMAGES, LEAST_SEEDS, Comparison, Estimate, compare, estimates, holm
-from pipeline.reporting.table import COLUMNS, Table, cell, cells, numbers, p_cell
+from pipeline.reporting.table import COLUMNS, Numbers, Table, cell, cells, numbers, p_cell
+from pipeline.scoring.evaluation import Costs, Counts, ScoredPeer, ScoredRun, StudyEvaluation
+from pipeline.study.handover import Tuned
 
 
-def _counts(runs: Sequence[Mapping[str, Any]], convention: str) -> list[Any]:
-    return [run["counts"][convention] for run in runs]
+def _counts(runs: Sequence[ScoredRun | ScoredPeer], convention: str) -> list[Counts]:
+    return [run.counts[convention] for run in runs]
 
 
-def _conventions(evaluation: Mapping[str, Any]) -> list[str]:
-    return list(evaluation["runs"][0]["counts"])
-
-
-def winners(evaluation: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The winner of the search on its seeds."""
-    return [run for run in evaluation["runs"] if run["variant"] == "full"]
-
-
-def beside(change: Comparison | None, p: float = math.nan) -> tuple[dict[str, str], dict[str, Any]]:
+def beside(change: Comparison | None, p: float = math.nan) -> tuple[dict[str, str], Numbers]:
     """Cells and numbers of a change of IoU and its corrected p value; empty for the reference itself."""
     if change is None:
         return {"ΔIoU": "", "p": ""}, {}
@@ -32,53 +25,46 @@ def beside(change: Comparison | None, p: float = math.nan) -> tuple[dict[str, st
     return {"ΔIoU": text if change.change < 0 else f"+{text}", "p": p_cell(p)}, numbered
 
 
-def main_table(evaluation: Mapping[str, Any]) -> Table:
+def main_table(evaluation: StudyEvaluation) -> Table:
     """The winner and its peers under each convention; a peer is compared with the winner's best run by validation."""
-    full, peers = winners(evaluation), evaluation["peers"]
-    dagger = "†" if evaluation["protocol"] == "literature" else ""
+    full, peers = evaluation.winners, evaluation.peers
+    dagger = "†" if evaluation.protocol == "literature" else ""
     rows, values = [], []
-    for convention in _conventions(evaluation):
+    for convention in evaluation.conventions:
         changes = _against_best(full, peers, convention)
-        others = [(peer["variant"], [peer], change) for peer, change in zip(peers, changes, strict=True)]
+        others = [(peer.variant, [peer], change) for peer, change in zip(peers, changes, strict=True)]
         models = [("DATransNet", full, beside(None)), *others]
         for name, runs, (shown, numbered) in models:
             found = estimates(_counts(runs, convention), list(COLUMNS))
             row = {"model": name, "convention": convention + dagger * (runs is full), "seeds": str(len(runs))}
             rows.append(row | cells(found) | (shown if peers else {}))
             values.append({"model": name, "convention": convention, "seeds": len(runs), **numbers(found), **numbered})
-    dataset = evaluation["dataset"]
+    dataset = evaluation.dataset
     note = _note(evaluation)
     if peers:
         note += " ΔIoU: against the best run by validation; p of the paired permutation test over images, after Holm."
-    return Table("main", f"DATransNet on {dataset['name']} {dataset['split']}, test part", note, rows, values)
+    return Table("main", f"DATransNet on {dataset.name} {dataset.split}, test part", note, rows, values)
 
 
 def _against_best(
-    full: Sequence[Mapping[str, Any]], peers: Sequence[Mapping[str, Any]], convention: str
-) -> list[tuple[dict[str, str], dict[str, Any]]]:
+    full: Sequence[ScoredRun], peers: Sequence[ScoredPeer], convention: str
+) -> list[tuple[dict[str, str], Numbers]]:
     """Each peer beside the winner's best run by validation."""
-    best = max(full, key=lambda run: float(run["val_iou"]))
+    best = max(full, key=lambda run: run.val_iou)
     changes = [compare(_counts([best], convention), _counts([peer], convention), "iou") for peer in peers]
     return [beside(*pair) for pair in zip(changes, holm([change.p for change in changes]), strict=True)]
 
 
-def _by_variant(evaluation: Mapping[str, Any]) -> dict[str, list[Mapping[str, Any]]]:
-    runs: dict[str, list[Mapping[str, Any]]] = {}
-    for run in evaluation["runs"]:
-        runs.setdefault(run["variant"], []).append(run)
-    return runs
-
-
-def _paired(evaluation: Mapping[str, Any]) -> tuple[dict[str, list[Any]], int]:
+def _paired(evaluation: StudyEvaluation) -> tuple[dict[str, list[Counts]], int]:
     """Counts of each variant's runs on the seeds that all share, under the first convention, and how many those are."""
-    runs, convention = _by_variant(evaluation), _conventions(evaluation)[0]
+    runs, convention = evaluation.by_variant(), evaluation.conventions[0]
     shared = min(map(len, runs.values()))
     return {name: _counts(found[:shared], convention) for name, found in runs.items()}, shared
 
 
-def ablation_table(evaluation: Mapping[str, Any]) -> Table:
+def ablation_table(evaluation: StudyEvaluation) -> Table:
     """Each variant beside the full network, paired on the seeds they share, under the first convention."""
-    (counts, shared), convention = _paired(evaluation), _conventions(evaluation)[0]
+    (counts, shared), convention = _paired(evaluation), evaluation.conventions[0]
     changes = {name: compare(counts["full"], found, "iou") for name, found in counts.items() if name != "full"}
     corrected = dict(zip(changes, holm([change.p for change in changes.values()]), strict=True))
     rows, values = [], []
@@ -94,9 +80,9 @@ def ablation_table(evaluation: Mapping[str, Any]) -> Table:
     return Table("ablation", f"Variants, convention {convention}, {shared} seed(s)", note, rows, values)
 
 
-def components_table(evaluation: Mapping[str, Any]) -> Table | None:
+def components_table(evaluation: StudyEvaluation) -> Table | None:
     """What each component adds: put back into the full network, and put alone into one without any of them."""
-    variants = {frozenset(removed): name for name, removed in evaluation["removals"].items()}
+    variants = {frozenset(removed): name for name, removed in evaluation.removals.items()}
     everything = max(variants, key=len, default=frozenset[str]())
     if len(everything) < 2:
         return None
@@ -123,55 +109,51 @@ def components_table(evaluation: Mapping[str, Any]) -> Table | None:
     return Table("components", f"What each component adds, {shared} seed(s)", note, rows, values)
 
 
-def cost_table(evaluation: Mapping[str, Any], costs: Mapping[str, Any]) -> Table:
+def cost_table(evaluation: StudyEvaluation, costs: Costs) -> Table:
     """What each variant's network is made of and takes, and what its training took."""
     rows, values = [], []
-    for name, runs in _by_variant(evaluation).items():
-        found = [costs[run["key"]] for run in runs]
-        first, trained = found[0], [cost["training"] for cost in found if cost["training"] is not None]
-        row: dict[str, Any] = {
-            "variant": name,
-            "parameters": first["parameters"],
-            "multiply_adds": first["operations"] / 2,
-        }
-        row |= {"latency_ms": first["latency"], "training_s": fmean(trained) if trained else math.nan}
-        values.append(row)
+    for name, runs in evaluation.by_variant().items():
+        found = [costs.runs[run.key] for run in runs]
+        first, trained = found[0], [cost.training for cost in found if cost.training is not None]
+        training = fmean(trained) if trained else math.nan
+        row: Numbers = {"variant": name, "parameters": first.parameters, "multiply_adds": first.operations / 2}
+        values.append({**row, "latency_ms": first.latency, "training_s": training})
         rows.append(
             {
                 "variant": name,
-                "parameters": f"{row['parameters']:,}",
-                "multiply-adds (G)": f"{row['multiply_adds'] / 1e9:.3f}",
-                "latency (ms)": f"{row['latency_ms']:.1f}",
-                "training (min)": "" if math.isnan(row["training_s"]) else f"{row['training_s'] / 60:.1f}",
+                "parameters": f"{first.parameters:,}",
+                "multiply-adds (G)": f"{first.operations / 2e9:.3f}",
+                "latency (ms)": f"{first.latency:.1f}",
+                "training (min)": "" if math.isnan(training) else f"{training / 60:.1f}",
             }
         )
     note = (
-        f"One image of {first['size']}², as in training; latency: median of one forward pass on {first['device']}, "
-        f"{first['threads']} thread(s); training: mean over seeds, as it ran, with whatever ran beside it."
+        f"One image of {first.size}², as in training; latency: median of one forward pass on {first.device}, "
+        f"{first.threads} thread(s); training: mean over seeds, as it ran, with whatever ran beside it."
     )
     return Table("cost", "Cost", note, rows, values)
 
 
-def selection_table(evaluation: Mapping[str, Any]) -> Table | None:
+def selection_table(evaluation: StudyEvaluation) -> Table | None:
     """What choosing the epoch on the test part would have gained; None where the test part was not watched."""
-    runs = [run for run in winners(evaluation) if run["best_on_test"]]
+    runs = [run for run in evaluation.winners if run.best_on_test]
     if not runs:
         return None
-    convention = _conventions(evaluation)[0]
+    convention = evaluation.conventions[0]
     rows, values = [], []
     for run in runs:
-        iou, best = run["scores"][convention]["iou"], run["best_on_test"]
+        iou, best = run.scores[convention].iou, run.best_on_test
         rows.append(
             {
-                "seed": str(run["seed"]),
-                "epoch by validation": str(run["best_epoch"]),
+                "seed": str(run.seed),
+                "epoch by validation": str(run.best_epoch),
                 "IoU (%)": f"{100 * iou:.2f}",
-                "epoch by test †": str(best["epoch"]),
-                "best_on_test † (%)": f"{100 * best['iou']:.2f}",
-                "gain": f"{100 * (best['iou'] - iou):+.2f}",
+                "epoch by test †": str(best.epoch),
+                "best_on_test † (%)": f"{100 * best.iou:.2f}",
+                "gain": f"{100 * (best.iou - iou):+.2f}",
             }
         )
-        values.append({"seed": run["seed"], "epoch": run["best_epoch"], "iou": iou, "best_on_test": best["iou"]})
+        values.append({"seed": run.seed, "epoch": run.best_epoch, "iou": iou, "best_on_test": best.iou})
     note = (
         "† The epoch with the highest IoU on the test part, as the field's released scripts choose it: such a number "
         "is too good by the gain, and nothing here is selected by it."
@@ -179,21 +161,21 @@ def selection_table(evaluation: Mapping[str, Any]) -> Table | None:
     return Table("selection", "What choosing the epoch on the test part would gain", note, rows, values)
 
 
-def operating_table(evaluation: Mapping[str, Any]) -> Table:
+def operating_table(evaluation: StudyEvaluation) -> Table:
     """Pd and Fa at 0.5 and at the threshold chosen for a false-alarm rate, under the first convention."""
-    full, convention = winners(evaluation), _conventions(evaluation)[0]
+    full, convention = evaluation.winners, evaluation.conventions[0]
     metrics = ["pd", "fa", "alarms_per_image", "iou"]
-    chosen = [run["operating"] for run in full]
-    thresholds = ", ".join(_threshold(point["threshold"]) for point in chosen)
+    chosen = [run.operating for run in full]
+    thresholds = ", ".join(_threshold(point.threshold) for point in chosen)
     rows, values = [], []
-    for threshold, counts in (("0.5", _counts(full, convention)), (thresholds, [point["counts"] for point in chosen])):
+    for threshold, counts in (("0.5", _counts(full, convention)), (thresholds, [point.counts for point in chosen])):
         found = estimates(counts, metrics)
         rows.append({"threshold": threshold, **cells(found)})
         values.append({"threshold": threshold, **numbers(found)})
-    part = "test part †" if evaluation["protocol"] == "literature" else "validation part"
+    part = "test part †" if evaluation.protocol == "literature" else "validation part"
     note = (
         f"Second line: for each seed the threshold with the highest Pd on the {part} at Fa of at most "
-        f"{evaluation['max_fa'] * 1e6:g}e-6 there; Pd and Fa are those of the test "
+        f"{evaluation.max_fa * 1e6:g}e-6 there; Pd and Fa are those of the test "
         "part. None: no examined threshold keeps that rate and detects anything."
     )
     return Table("operating", f"Operating point, convention {convention}", note, rows, values)
@@ -210,24 +192,25 @@ def _threshold(value: float) -> str:
     return f"{value:.6g}" if value < 0.9999 else f"1 - {1 - value:.3g}"
 
 
-def search_table(tuned: Mapping[str, Any], top: int = 10) -> Table:
+def search_table(tuned: Tuned, top: int = 10) -> Table:
     """The best trials of the search, by validation IoU."""
-    trials: Sequence[Mapping[str, Any]] = sorted(tuned["trials"], key=lambda trial: -trial["best_iou"])[:top]
-    searched = dict.fromkeys(key for trial in trials for key in trial["point"])  # conditions leave some out
+    trials = sorted(tuned.trials, key=lambda trial: -trial.best_iou)[:top]
+    searched = dict.fromkeys(key for trial in trials for key in trial.point)  # conditions leave some out
     rows = [
         {
-            "trial": str(trial["number"]),
-            "state": trial["status"] + (f" ({trial['reason']})" if trial["reason"] else ""),
-            "epochs": str(trial["epochs"]),
+            "trial": str(trial.number),
+            "state": trial.status + (f" ({trial.reason})" if trial.reason else ""),
+            "epochs": str(trial.epochs),
             "validation IoU (%)": f"{100 * trial['best_iou']:.2f}",
         }
-        | {key: _shown(trial["point"].get(key, "")) for key in searched}
+        | {key: _shown(trial.point.get(key, "")) for key in searched}
         for trial in trials
     ]
     values = [
-        {key: trial[key] for key in ("number", "status", "epochs", "best_iou")} | trial["point"] for trial in trials
+        {key: getattr(trial, key) for key in ("number", "status", "epochs", "best_iou")} | trial.point
+        for trial in trials
     ]
-    counts = f"{len(tuned['trials'])} trials, {sum(trial['epochs'] for trial in tuned['trials'])} epochs in all"
+    counts = f"{len(tuned.trials)} trials, {sum(trial.epochs for trial in tuned.trials)} epochs in all"
     return Table("search", "Search, best trials", f"{counts}; chosen by validation IoU only.", rows, values)
 
 
@@ -235,19 +218,19 @@ def _shown(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _note(evaluation: Mapping[str, Any]) -> str:
+def _note(evaluation: StudyEvaluation) -> str:
     """What every table of results says of its protocol."""
-    dataset = evaluation["dataset"]
-    test = dataset["summary"]["test"]
+    dataset = evaluation.dataset
+    test = dataset.summary["test"]
     note = (
         f"{test['images']} test images with {test['targets']} targets, {test['empty']} without any (they count in Fa "
         "and the pooled pixels only); mean over seeds ± half width of the t interval over seeds (from "
         f"{LEAST_SEEDS} on) [bootstrap interval over images, from {LEAST_IMAGES} on], 95 %; "
     )
-    literature = evaluation["protocol"] == "literature"
+    literature = evaluation.protocol == "literature"
     note += "† epoch selected on the test part" if literature else "epoch selected on the validation part"
-    if dataset["excluded"]:
-        note += "; left out: " + ", ".join(f"{id_} ({why})" for id_, why in dataset["excluded"].items())
-    if dataset["treated"]:
-        note += "; treated: " + ", ".join(f"{id_} ({how})" for id_, how in dataset["treated"].items())
+    if dataset.excluded:
+        note += "; left out: " + ", ".join(f"{id_} ({why})" for id_, why in dataset.excluded.items())
+    if dataset.treated:
+        note += "; treated: " + ", ".join(f"{id_} ({how})" for id_, how in dataset.treated.items())
     return note + "."

@@ -1,6 +1,6 @@
 """One table object, rendered as CSV, Markdown and LaTeX: the same cells everywhere."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isnan
 from pathlib import Path
@@ -21,6 +21,10 @@ COLUMNS: dict[str, tuple[str, float, int]] = {
 }
 
 
+Numbers = dict[str, Any]
+"""The numbers behind the cells of a line: column → number or name."""
+
+
 @dataclass(frozen=True)
 class Table:
     """A titled table.
@@ -37,7 +41,7 @@ class Table:
     title: str
     note: str
     rows: list[dict[str, str]]
-    values: list[dict[str, Any]]
+    values: Sequence[Numbers]
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -90,7 +94,7 @@ def cell(estimate: Estimate, metric: str) -> str:
     return text
 
 
-def cell_of(values: Mapping[str, Any], metric: str) -> str:
+def cell_of(values: Numbers, metric: str) -> str:
     """The cell of a metric from the numbers of its row."""
     names = (metric, f"{metric}_seed_half_width", f"{metric}_image_low", f"{metric}_image_high")
     mean, half_width, low, high = (values[name] for name in names)
@@ -102,9 +106,9 @@ def cells(found: Mapping[str, Estimate]) -> dict[str, str]:
     return {COLUMNS[metric][0]: cell(estimate, metric) for metric, estimate in found.items()}
 
 
-def numbers(found: Mapping[str, Estimate]) -> dict[str, Any]:
+def numbers(found: Mapping[str, Estimate]) -> Numbers:
     """Estimates and their intervals by name, for CSV."""
-    values: dict[str, Any] = {}
+    values: Numbers = {}
     for metric, estimate in found.items():
         values |= {
             metric: estimate.mean,

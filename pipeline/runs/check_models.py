@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from datransnet.errors import ParameterError
 from datransnet.models import create_model
-from pipeline.study.params import Params
+from pipeline.study.params import Arguments, Params
 from pipeline.study.search_space import Choice, Interval
 
 
@@ -18,7 +18,7 @@ def check_models(params: Params) -> None:
         ParameterError: naming the parameter that no network accepts.
     """
     base = params.model.arguments()
-    attempts: dict[str, dict[str, Any]] = {"model": {}}
+    attempts: dict[str, Arguments] = {"model": {}}
     attempts |= {f"ablate.variants.{name}": dict(changes) for name, changes in params.ablate.changes().items()}
     for key, dimension in params.tune.space.items():
         for value in _examples(dimension) if key.startswith("model.") else []:

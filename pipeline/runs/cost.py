@@ -2,8 +2,8 @@
 
 import json
 import math
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch.utils.benchmark import Timer
@@ -26,24 +26,38 @@ def cost(run: Run) -> dict[str, int]:
     return {"parameters": parameters, "operations": counter.get_total_flops()}
 
 
-def latency(run: Run, runs: Path, resources: Resources) -> dict[str, Any]:
-    """``latency``, the median milliseconds of one forward pass; ``size`` of the image, ``threads`` and ``device``.
+@dataclass(frozen=True)
+class Latency:
+    """How long one forward pass takes.
 
-    Measured once on each kind of device, by whoever asks first, and kept beside the run. Infinite where memory does not
-    suffice.
+    Attributes:
+        latency: median milliseconds; infinite where memory does not suffice.
+        size: height and width of the image, in pixels.
+        threads: of the CPU.
+        device: name of the machine or of its GPU.
+    """
+
+    latency: float
+    size: int
+    threads: int
+    device: str
+
+
+def latency(run: Run, runs: Path, resources: Resources) -> Latency:
+    """The latency of a run's network on an image of its recipe's size.
+
+    It is measured once on each kind of device, by whoever asks first, and kept beside the run.
     """
     device, size, threads = resources.device_here, run.recipe.size, resources.cpus
-    kept = RunFolder(runs, run.key).path / f"latency-{device}-{threads}.json"
-    about = {"size": size, "threads": threads, "device": environment(device)["device"]}
+    kept, name = RunFolder(runs, run.key).path / f"latency-{device}-{threads}.json", environment(device)["device"]
     if not kept.exists():
         try:
             model = create_model(**run.model).eval().to(device)
             image = torch.zeros(1, 1, size, size, device=device)
             with torch.inference_mode():
                 timer = Timer("model(image)", globals={"model": model, "image": image}, num_threads=threads)
-                measured = {"latency": 1000 * float(timer.blocked_autorange(min_run_time=0.5).median)}
+                measured = 1000 * float(timer.blocked_autorange(min_run_time=0.5).median)
         except torch.OutOfMemoryError:
-            return {"latency": math.inf, **about}
-        write_text(kept, json.dumps(measured | about))
-    content: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
-    return content
+            return Latency(math.inf, size, threads, name)
+        write_text(kept, json.dumps(asdict(Latency(measured, size, threads, name))))
+    return Latency(**json.loads(kept.read_text(encoding="utf-8")))

@@ -12,7 +12,7 @@ import torch
 from datransnet.errors import ParameterError
 from datransnet.models import create_model
 from pipeline.console import say
-from pipeline.study.params import Params
+from pipeline.study.params import Arguments, Params
 from pipeline.study.search_space import Choice
 from pipeline.study.study import Study
 
@@ -32,7 +32,7 @@ def share_of(peak: int, total: int) -> float:
     return math.floor(1e4 / number) / 1e4
 
 
-def largest(params: Params) -> tuple[list[dict[str, Any]], int, int]:
+def largest(params: Params) -> tuple[list[Arguments], int, int]:
     """Networks that trials may have, one for each combination of choices, and the largest batch and image size.
 
     Of numbers only the largest counts; what is searched under a condition is tried alone.
@@ -59,7 +59,7 @@ def largest(params: Params) -> tuple[list[dict[str, Any]], int, int]:
     return networks, batch, size
 
 
-def peak_of(networks: list[dict[str, Any]], batch: int, size: int) -> tuple[int, int]:
+def peak_of(networks: list[Arguments], batch: int, size: int) -> tuple[int, int]:
     """Most bytes of the GPU that two training steps of any of the networks reserve, and those that nobody has taken."""
     free = torch.cuda.mem_get_info()[0]
     for arguments in networks:

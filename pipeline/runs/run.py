@@ -1,10 +1,8 @@
 """A run: one training, everything it depends on, and the key that follows from it."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any
 
 from datransnet.data.manifest import Manifest
 from datransnet.engine.recipe import Recipe
@@ -12,7 +10,7 @@ from datransnet.models import MODELS, complete_arguments
 from datransnet.seeding import derive_seed
 from pipeline.runs.source import TRAINING, source_digest
 from pipeline.study.digest import digest_of
-from pipeline.study.params import Params
+from pipeline.study.params import Arguments, Params
 from pipeline.study.study import Study
 
 
@@ -36,7 +34,7 @@ class Run:
     split: str
     data_digest: str
     protocol: str
-    model: dict[str, Any]
+    model: Arguments
     recipe: Recipe
     seed: int
     source: str
@@ -60,7 +58,7 @@ def training_source(model: str) -> str:
 def plan(
     params: Params,
     manifest: Manifest,
-    model: Mapping[str, Any],
+    model: Arguments,
     recipe: Recipe,
     replicate: int,
     watched: bool = False,
@@ -82,12 +80,7 @@ def plan(
     )
 
 
-def seeds_of(study: Study, model: dict[str, Any], recipe: Recipe, number: int, watched: bool = False) -> list[Run]:
+def seeds_of(study: Study, model: Arguments, recipe: Recipe, number: int, watched: bool = False) -> list[Run]:
     """A network and recipe on the study's first seeds."""
     manifest = study.manifest
     return [plan(study.params, manifest, model, recipe, replicate, watched) for replicate in range(number)]
-
-
-def run_from(content: dict[str, Any]) -> Run:
-    """The run of an entry of ``results/<stage>.json``."""
-    return Run(**{**content["run"], "recipe": Recipe(**content["run"]["recipe"])})

@@ -10,6 +10,7 @@ from pipeline.study.search_space import Choice, Interval
 
 Space = Mapping[str, Choice | Interval]
 Point = dict[str, Any]
+"""Searched parameter → value, as Optuna stores it."""
 
 
 def encode(value: Any) -> Any:
@@ -33,7 +34,7 @@ def distribution(dimension: Choice | Interval) -> BaseDistribution:
     return FloatDistribution(dimension.low, dimension.high, log=dimension.log)
 
 
-def active(space: Space, point: Mapping[str, Any]) -> list[str]:
+def active(space: Space, point: Point) -> list[str]:
     """Dimensions that a point must have: those whose ``when`` its other values fulfil."""
     found: list[str] = []
     for key, dimension in space.items():
@@ -44,7 +45,7 @@ def active(space: Space, point: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def is_complete(space: Space, point: Mapping[str, Any]) -> bool:
+def is_complete(space: Space, point: Point) -> bool:
     """Whether a point has a value for each of its dimensions."""
     return set(active(space, point)) == set(point)
 

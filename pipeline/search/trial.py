@@ -14,6 +14,7 @@ from pipeline.runs.execute import Job, execute, row_of
 from pipeline.runs.record import Record
 from pipeline.runs.run import Run, plan
 from pipeline.search.space import Point, decoded
+from pipeline.study.handover import TrialResult
 from pipeline.study.params import Params
 
 
@@ -59,7 +60,7 @@ class Trial:
         if {"parameters", "operations"} & set(objectives):
             found |= cost(job.run)
         if "latency" in objectives:
-            found |= latency(job.run, job.runs, job.resources)
+            found["latency"] = latency(job.run, job.runs, job.resources).latency
         return {name: found[name] for name in objectives if name in found}
 
     def row(self) -> Row:
@@ -69,10 +70,10 @@ class Trial:
         return Row(rows[0].name, self.status, done, planned, fmean(row.best_iou for row in rows))
 
 
-MakeTrial = Callable[[Mapping[str, Any]], Trial]
+MakeTrial = Callable[[Point], Trial]
 
 
-def run_of(params: Params, manifest: Manifest, point: Mapping[str, Any], replicate: int = 0) -> Run:
+def run_of(params: Params, manifest: Manifest, point: Point, replicate: int = 0) -> Run:
     """The run of a point of the space."""
     model = params.model.arguments()
     recipe: dict[str, Any] = {"epochs": params.tune.epochs}
@@ -103,24 +104,18 @@ def side_by_side(jobs: list[Job]) -> Generator[float, None, None]:
             run.close()
 
 
-def describe(number: int, trial: Trial, params: Params, costs: Mapping[str, float] | None = None) -> dict[str, Any]:
-    """A trial as the report needs it; ``costs`` are what the search heard, measured here where it heard nothing."""
+def describe(number: int, trial: Trial, params: Params, costs: Mapping[str, float] | None = None) -> TrialResult:
+    """A trial as it is handed on; ``costs`` are what the search heard, measured here where it heard nothing."""
     history, records = trial.history(), [record for record in trial.records() if record]
-    return {
-        "number": number,
-        "key": trial.key,
-        "keys": [job.run.key for job in trial.jobs],
-        "status": trial.status,
-        "reason": next((record.reason for record in records if record.reason), ""),
-        "epochs": sum(len(record.history) for record in records),
-        "best_iou": history[-1] if history and trial.status != "infeasible" else 0.0,
-        "costs": dict(trial.costs(params.tune.objectives) if costs is None else costs),
-        "point": trial.point,
-        "history": history,
-    }
-
-
-def dominates(other: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
-    """Whether one trial is nowhere worse than another and somewhere better."""
-    first, second = ([trial["best_iou"], *(-value for value in trial["costs"].values())] for trial in (other, row))
-    return first != second and all(a >= b for a, b in zip(first, second, strict=True))
+    return TrialResult(
+        number=number,
+        key=trial.key,
+        keys=[job.run.key for job in trial.jobs],
+        status=trial.status,
+        reason=next((record.reason for record in records if record.reason), ""),
+        epochs=sum(len(record.history) for record in records),
+        best_iou=history[-1] if history and trial.status != "infeasible" else 0.0,
+        costs=dict(trial.costs(params.tune.objectives) if costs is None else costs),
+        point=trial.point,
+        history=history,
+    )

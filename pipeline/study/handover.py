@@ -1,27 +1,39 @@
-"""What stages hand to each other: ``results/<stage>.json`` and the manifest of the data."""
+"""What stages hand to each other in ``results/*.json``: written whole, read back as the dataclass that was written.
+
+Here are the reading and writing, and what the search hands on; `pipeline.runs.trained` holds what the stages that train
+hand on, and `pipeline.scoring.evaluation` what stage evaluate does.
+"""
 
 import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from datransnet.atomic import write_text
 from datransnet.engine.recipe import Recipe
 from datransnet.errors import DataError
+from pipeline.study.params import Arguments
 from pipeline.study.study import Study
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 SCHEMA = 1
+Result = TypeVar("Result")
 
 
-def write_result(path: Path, content: dict[str, Any]) -> None:
+def write_result(path: Path, result: "DataclassInstance") -> None:
     """Write a stage's result as JSON."""
-    write_text(path, json.dumps({"schema": SCHEMA, **content}, indent=1) + "\n")
+    write_text(path, json.dumps({"schema": SCHEMA, **asdict(result)}, indent=1) + "\n")
 
 
-def read_result(path: Path, stage: str) -> dict[str, Any]:
+def read_result(path: Path, kind: type[Result], stage: str) -> Result:
     """Read what `write_result` wrote.
 
     Raises:
-        DataError: if it is missing or of another schema.
+        DataError: if it is missing, of another schema, or not of this kind; it names the ``stage`` to run.
     """
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -29,10 +41,84 @@ def read_result(path: Path, stage: str) -> dict[str, Any]:
         raise DataError(f"{path} is missing or unreadable. Run the {stage} stage first.") from error
     if content.get("schema") != SCHEMA:
         raise DataError(f"{path} has schema {content.get('schema')}, not {SCHEMA}. Run the {stage} stage again.")
-    return content
+    try:
+        return TypeAdapter(kind).validate_python(content)
+    except ValidationError as error:
+        where = ".".join(map(str, error.errors()[0]["loc"]))
+        raise DataError(f"{path} is not as the {stage} stage writes it (at {where}). Run that stage again.") from error
 
 
-def winner(study: Study) -> tuple[dict[str, Any], Recipe]:
+@dataclass(frozen=True)
+class Best:
+    """The winner of the search.
+
+    Attributes:
+        key: of its first run.
+        val_iou: its best validation IoU, in [0, 1]; the mean over the trial's seeds.
+        model: name and keyword arguments of the network.
+        recipe: how it was trained in the search; the study trains it for more epochs.
+    """
+
+    key: str
+    val_iou: float
+    model: Arguments
+    recipe: Recipe
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """A trial of the search.
+
+    Attributes:
+        number: its place in the search, from 0.
+        key: of its first run.
+        keys: of its runs, one for each seed.
+        status: done, pruned, infeasible, failed, interrupted, or waiting.
+        reason: why it is infeasible or failed, in one line; else empty.
+        epochs: that it was trained, all seeds together.
+        best_iou: best validation IoU, in [0, 1], mean over seeds; 0 where it is infeasible.
+        costs: what its network takes, by the names of the objectives beside ``iou``.
+        point: searched parameter → value, as Optuna stores it.
+        history: best validation IoU up to each epoch, mean over seeds.
+    """
+
+    number: int
+    key: str
+    keys: list[str]
+    status: str
+    reason: str
+    epochs: int
+    best_iou: float
+    costs: dict[str, float]
+    point: dict[str, JsonValue]
+    history: list[float]
+
+    def dominates(self, other: "TrialResult") -> bool:
+        """Whether this trial is nowhere worse than another and somewhere better."""
+        first, second = ([trial.best_iou, *(-value for value in trial.costs.values())] for trial in (self, other))
+        return first != second and all(a >= b for a, b in zip(first, second, strict=True))
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """``results/tune.json``: what the search found.
+
+    Attributes:
+        best: the winner.
+        trials: all trials, in their order.
+        objectives: what was searched for: ``iou`` first, then costs.
+        importances: searched parameter → its share of what sets the better trials apart; empty with too few trials.
+        pareto: numbers of the trials that no other beats in every objective.
+    """
+
+    best: Best
+    trials: list[TrialResult]
+    objectives: list[str]
+    importances: dict[str, float]
+    pareto: list[int]
+
+
+def winner(study: Study) -> tuple[Arguments, Recipe]:
     """Network and recipe that the search chose, at the study's full number of epochs."""
-    best = read_result(study.results / "tune.json", "tune")["best"]
-    return best["model"], Recipe(**{**best["recipe"], "epochs": study.params.recipe.epochs})
+    best = read_result(study.results / "tune.json", Tuned, "tune").best
+    return best.model, Recipe(**{**vars(best.recipe), "epochs": study.params.recipe.epochs})

@@ -19,6 +19,9 @@ from pipeline.study.section import Strict
 
 Protocol = Literal["holdout", "literature"]
 
+Arguments = dict[str, Any]
+"""Name and keyword arguments of a network, as JSON holds them."""
+
 
 class Synthetic(Strict):
     """Synthetic scenes: images per part, and their height and width in pixels."""
@@ -101,8 +104,8 @@ class Model(Strict):
 
     name: str = "datransnet"
 
-    def arguments(self) -> dict[str, Any]:
-        """Name and keyword arguments, plain."""
+    def arguments(self) -> Arguments:
+        """Name and keyword arguments."""
         return self.model_dump(mode="json")
 
 

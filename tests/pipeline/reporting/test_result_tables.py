@@ -1,9 +1,12 @@
 """The tables of a study's results."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from datransnet.metrics import COUNT_FIELDS
+from datransnet.engine.recipe import Recipe
+from datransnet.metrics import COUNT_FIELDS, summarise
 from pipeline.reporting.result_tables import (
     ablation_table,
     components_table,
@@ -13,6 +16,19 @@ from pipeline.reporting.result_tables import (
     search_table,
     selection_table,
 )
+from pipeline.scoring.evaluation import (
+    Areas,
+    BestOnTest,
+    Costs,
+    Dataset,
+    OperatingPoint,
+    Reliability,
+    RunCost,
+    ScoredPeer,
+    ScoredRun,
+    StudyEvaluation,
+)
+from pipeline.study.handover import Best, TrialResult, Tuned
 
 
 def counts(images, rng):
@@ -23,49 +39,46 @@ def counts(images, rng):
 
 
 def evaluation(protocol="holdout"):
+    """Two variants on two seeds each, scored on ninety images."""
     rng = np.random.default_rng(1)
     runs = []
     for variant in ("full", "plain_%"):
         for seed in (1, 2):
             table = counts(90, rng)
-            iou = sum(table["intersection"]) / sum(table["union"])
-            runs.append(
-                {
-                    "variant": variant,
-                    "seed": seed,
-                    "val_iou": 0.5 + seed / 10,
-                    "best_epoch": 3,
-                    "best_on_test": {"epoch": 4, "iou": iou + 0.01},
-                    "operating": {"threshold": 0.3, "counts": table},
-                    "counts": {"basicirstd": table},
-                    "scores": {"basicirstd": {"iou": iou}},
-                }
+            found = summarise({name: np.asarray(column) for name, column in table.items()})
+            run = ScoredRun(
+                key=f"k{len(runs)}",
+                variant=variant,
+                stage="train",
+                seed=seed,
+                model={"image_size": 64},
+                val_iou=0.5 + seed / 10,
+                best_epoch=3,
+                best_on_test=BestOnTest(epoch=4, iou=found.iou + 0.01),
+                counts={"basicirstd": table},
+                scores={"basicirstd": found},
+                areas=Areas(0.9, 0.9, 0.9),
+                calibration=Reliability(0.1, 0.1, [1], [0.5], [0.5]),
+                operating=OperatingPoint(0.3, table, found),
             )
+            runs.append(run)
     summary = {"test": {"images": 90, "targets": 90, "empty": 0}}
-    dataset = {"name": "Toy", "split": "half", "summary": summary, "excluded": {"a_1": "why"}, "treated": {}}
-    found = {"protocol": protocol, "dataset": dataset, "max_fa": 2e-5, "runs": runs, "peers": [], "removals": {}}
-    for place, run in enumerate(runs):
-        run |= {"key": f"k{place}", "model": {"image_size": 64}}
-    return found
+    data = Dataset("Toy", "half", "d", summary, excluded={"a_1": "why"}, treated={}, remarks=[], sanitation={})
+    return StudyEvaluation(data, protocol, max_fa=2e-5, ids=[], runs=runs, removals={}, peers=[])
 
 
 def costs_of(found):
-    cost = {"parameters": 1000, "operations": 2e9, "latency": 3.25, "threads": 1, "training": 90}
-    cost |= {"size": 64, "device": "x86_64", "environment": {}}
-    return {run["key"]: cost for run in found["runs"]}
+    cost = RunCost(1000, int(2e9), 3.25, size=64, threads=1, device="x86_64", training=90, environment={}, git="")
+    return Costs({run.key: cost for run in found.runs})
 
 
 def test_components_are_put_back_and_put_in_alone():
     found = evaluation()
-    names = {"full": "full", "plain_%": "without_a"}
-    one, other = (next(run for run in found["runs"] if run["variant"] == name) for name in names)
-    found["removals"] = {"without_a": ["a"], "without_b": ["b"], "without_a_b": ["a", "b"]}
-    found["runs"] = [one | {"variant": "full"}]
-    found["runs"] += [
-        other | {"variant": "without_a"},
-        one | {"variant": "without_b"},
-        other | {"variant": "without_a_b"},
-    ]
+    one, other = (next(run for run in found.runs if run.variant == name) for name in ("full", "plain_%"))
+    runs = [one, *(replace(run, variant=name) for run, name in ((other, "without_a"), (one, "without_b")))]
+    runs.append(replace(other, variant="without_a_b"))
+    removals = {"without_a": ["a"], "without_b": ["b"], "without_a_b": ["a", "b"]}
+    found = replace(found, runs=runs, removals=removals)
     table = components_table(found)
     assert [(row["component"], row["how"], row["without"], row["with"]) for row in table.rows] == [
         ("a", "leave one out", "without_a", "full"),
@@ -73,9 +86,9 @@ def test_components_are_put_back_and_put_in_alone():
         ("a", "add one in", "without_a_b", "without_b"),
         ("b", "add one in", "without_a_b", "without_a"),
     ]
-    gain = one["scores"]["basicirstd"]["iou"] - other["scores"]["basicirstd"]["iou"]
+    gain = one.scores["basicirstd"].iou - other.scores["basicirstd"].iou
     assert [row["iou_change_change"] for row in table.values] == pytest.approx([gain, 0, gain, 0])
-    assert components_table(found | {"removals": {"without_a": ["a"]}}) is None
+    assert components_table(replace(found, removals={"without_a": ["a"]})) is None
 
 
 def test_the_cost_table_has_a_line_a_variant():
@@ -111,14 +124,14 @@ def test_numbers_selected_on_the_test_part_are_marked():
 
 def test_a_peer_stands_in_the_same_table_with_its_difference():
     found = evaluation()
-    worse = {name: list(column) for name, column in found["runs"][1]["counts"]["basicirstd"].items()}
+    better = found.runs[1]  # the seed with the higher validation IoU
+    worse = {name: list(column) for name, column in better.counts["basicirstd"].items()}
     worse["intersection"] = [value // 2 for value in worse["intersection"]]
-    found["peers"] = [{"variant": "Theirs", "key": "peer-Theirs", "counts": {"basicirstd": worse}}]
-    ours, theirs = main_table(found).rows
+    peer = ScoredPeer("peer-Theirs", "Theirs", {"basicirstd": worse}, {}, better.areas, better.calibration)
+    ours, theirs = main_table(replace(found, peers=[peer])).rows
     assert (ours["model"], theirs["model"], theirs["seeds"]) == ("DATransNet", "Theirs", "1")
     assert (ours["ΔIoU"], theirs["p"]) == ("", "<0.001")
-    best = found["runs"][1]["scores"]["basicirstd"]["iou"]  # the seed with the higher validation IoU
-    expected = sum(worse["intersection"]) / sum(worse["union"]) - best
+    expected = sum(worse["intersection"]) / sum(worse["union"]) - better.scores["basicirstd"].iou
     assert theirs["ΔIoU"].startswith(f"{100 * expected:.2f} [")
 
 
@@ -132,9 +145,8 @@ def test_the_gain_of_choosing_on_the_test_part_is_told():
     table = selection_table(evaluation())
     assert [row["gain"] for row in table.rows] == ["+1.00", "+1.00"]
     assert "†" in table.note
-    unwatched = evaluation()
-    for run in unwatched["runs"]:
-        run["best_on_test"] = None
+    found = evaluation()
+    unwatched = replace(found, runs=[replace(run, best_on_test=None) for run in found.runs])
     assert selection_table(unwatched) is None
 
 
@@ -146,8 +158,9 @@ def test_the_operating_point_stands_beside_the_usual_threshold():
 
 
 def test_a_search_under_conditions_has_every_column_in_every_line():
-    trial = {"number": 0, "status": "done", "reason": "", "epochs": 2, "best_iou": 0.5, "point": {"recipe.lr": 0.01}}
-    other = trial | {"number": 1, "best_iou": 0.4, "point": {"recipe.alpha": 0.3, "recipe.lr": 0.002}}
-    rows = search_table({"trials": [trial, other]}).rows
+    trial = TrialResult(0, "k", ["k"], "done", "", 2, 0.5, {}, {"recipe.lr": 0.01}, [0.4, 0.5])
+    other = replace(trial, number=1, best_iou=0.4, point={"recipe.alpha": 0.3, "recipe.lr": 0.002})
+    best = Best("k", 0.5, {"name": "datransnet"}, Recipe())
+    rows = search_table(Tuned(best, [trial, other], ["iou"], {}, [])).rows
     assert [list(row)[4:] for row in rows] == [["recipe.lr", "recipe.alpha"]] * 2
     assert [row["recipe.alpha"] for row in rows] == ["", "0.3"]

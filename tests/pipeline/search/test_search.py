@@ -17,7 +17,8 @@ from pipeline.search.budget import Budget
 from pipeline.search.optuna_study import importances, open_study, own_trials
 from pipeline.search.sampler import SAMPLERS
 from pipeline.search.space import active, is_complete, suggest
-from pipeline.search.trial import Trial, dominates, run_of, side_by_side
+from pipeline.search.trial import Trial, run_of, side_by_side
+from pipeline.study.handover import TrialResult
 from pipeline.study.read_params import parse_params
 from pipeline.study.resources import Resources
 from pipeline.study.study import Study
@@ -238,15 +239,12 @@ def test_a_failure_nobody_expected_leaves_its_traceback(make_trial, monkeypatch)
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=8))
 def test_the_pareto_front_holds_what_nothing_beats(values):
-
-    rows = [{"best_iou": iou, "costs": {"parameters": cost}} for iou, cost in values]
-    front = [row for row in rows if not any(dominates(other, row) for other in rows)]
+    rows = [TrialResult(0, "", [], "done", "", 1, iou, {"parameters": cost}, {}, []) for iou, cost in values]
+    front = [row for row in rows if not any(other.dominates(row) for other in rows)]
     assert front
     for row in rows:
         beaten = any(
-            other["best_iou"] >= row["best_iou"]
-            and other["costs"]["parameters"] <= row["costs"]["parameters"]
-            and other != row
+            other.best_iou >= row.best_iou and other.costs["parameters"] <= row.costs["parameters"] and other != row
             for other in rows
         )
         assert (row in front) != beaten

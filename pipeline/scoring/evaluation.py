@@ -1,0 +1,268 @@
+"""``results/evaluation/evaluation.json`` and ``results/cost.json``: what stage evaluate measured."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pydantic import JsonValue
+
+from datransnet.metrics import Score
+from pipeline.study.params import Arguments, Protocol
+
+Counts = dict[str, list[int]]
+"""Name of a count (`datransnet.metrics.Counts`) → its value for each test image, in the order of ``ids``."""
+
+WINNER = "full"
+"""The variant that is the winner of the search as it is."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The data of a study.
+
+    Attributes:
+        name: of the dataset.
+        split: name of the split.
+        digest: of the manifest, over ids, parts and pixels.
+        summary: part → ``images``, ``targets`` and ``empty`` (images without a target).
+        excluded: id of an image → why it was left out.
+        treated: id of an image → what was done to it.
+        remarks: what a person should know about the files and the parts, in sentences.
+        sanitation: what was found in the files, as ``sanitation.json`` has it.
+    """
+
+    name: str
+    split: str
+    digest: str
+    summary: dict[str, dict[str, int]]
+    excluded: dict[str, str]
+    treated: dict[str, str]
+    remarks: list[str]
+    sanitation: dict[str, JsonValue]
+
+
+@dataclass(frozen=True)
+class Areas:
+    """Areas under curves, in [0, 1].
+
+    Attributes:
+        pixel: under the pixel ROC.
+        target: under the target ROC of the DATransNet release.
+        precision_recall: under precision over recall, of pixels.
+    """
+
+    pixel: float
+    target: float
+    precision_recall: float
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """Whether a score is a probability; lists have one value for each bin of scores.
+
+    Attributes:
+        ece: expected calibration error over all pixels, in [0, 1].
+        ece_candidates: the same over the pixels that the network holds for possible targets.
+        pixels: number of pixels.
+        score: their mean score.
+        share: the share of them that is target.
+    """
+
+    ece: float
+    ece_candidates: float
+    pixels: list[int]
+    score: list[float]
+    share: list[float]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What is measured on one set of score maps.
+
+    Attributes:
+        counts: convention → counts of each image.
+        scores: convention → metrics.
+        areas: under the curves.
+        calibration: of the scores.
+    """
+
+    counts: dict[str, Counts]
+    scores: dict[str, Score]
+    areas: Areas
+    calibration: Reliability
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """Counts and metrics under the first convention at a threshold that was chosen on the part that selects.
+
+    Attributes:
+        threshold: scores above it are target; 1 where no threshold keeps the false-alarm rate.
+        counts: of each test image.
+        scores: metrics on the test part.
+    """
+
+    threshold: float
+    counts: Counts
+    scores: Score
+
+
+@dataclass(frozen=True)
+class BestOnTest:
+    """What choosing the epoch on the test part would have reported; nothing is chosen by it.
+
+    Attributes:
+        epoch: the epoch with the highest IoU on the test part, from 1.
+        iou: that IoU, in [0, 1].
+    """
+
+    epoch: int
+    iou: float
+
+
+@dataclass(frozen=True)
+class ScoredRun:
+    """A trained run on the test part.
+
+    Attributes:
+        key: of the run.
+        variant: ``full`` is the winner of the search.
+        stage: that trained it.
+        seed: of the training.
+        model: name and keyword arguments of the network.
+        val_iou: best validation IoU, in [0, 1].
+        best_epoch: the epoch of that, from 1.
+        best_on_test: null where the test part was not watched.
+        counts: as in `Measured`; so are scores, areas and calibration.
+        scores: see there.
+        areas: see there.
+        calibration: see there.
+        operating: at the threshold chosen for a false-alarm rate.
+    """
+
+    key: str
+    variant: str
+    stage: str
+    seed: int
+    model: Arguments
+    val_iou: float
+    best_epoch: int
+    best_on_test: BestOnTest | None
+    counts: dict[str, Counts]
+    scores: dict[str, Score]
+    areas: Areas
+    calibration: Reliability
+    operating: OperatingPoint
+
+    @property
+    def label(self) -> str:
+        """What a legend calls it."""
+        return f"{self.variant}, seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class ScoredPeer:
+    """Other people's score maps of the test part.
+
+    Attributes:
+        key: ``peer-`` and the name.
+        variant: the name that the parameters give them.
+        counts: as in `Measured`; so are scores, areas and calibration.
+        scores: see there.
+        areas: see there.
+        calibration: see there.
+    """
+
+    key: str
+    variant: str
+    counts: dict[str, Counts]
+    scores: dict[str, Score]
+    areas: Areas
+    calibration: Reliability
+
+    @property
+    def label(self) -> str:
+        """What a legend calls it."""
+        return self.variant
+
+
+@dataclass(frozen=True)
+class StudyEvaluation:
+    """``results/evaluation/evaluation.json``.
+
+    Attributes:
+        dataset: the data of the study.
+        protocol: which images networks learn from, and which choose the epoch.
+        max_fa: the false-alarm rate, pixels over pixels, that operating points keep.
+        ids: of the test images.
+        runs: all trained runs.
+        removals: variant → the components that it lacks.
+        peers: other people's score maps.
+    """
+
+    dataset: Dataset
+    protocol: Protocol
+    max_fa: float
+    ids: list[str]
+    runs: list[ScoredRun]
+    removals: dict[str, list[str]]
+    peers: list[ScoredPeer]
+
+    @property
+    def winners(self) -> list[ScoredRun]:
+        """The winner of the search on its seeds."""
+        return [run for run in self.runs if run.variant == WINNER]
+
+    @property
+    def scored(self) -> Sequence[ScoredRun | ScoredPeer]:
+        """Runs, then peers."""
+        return [*self.runs, *self.peers]
+
+    @property
+    def conventions(self) -> list[str]:
+        """The conventions; the first is the report's."""
+        return list(self.runs[0].counts)
+
+    def by_variant(self) -> dict[str, list[ScoredRun]]:
+        """The runs of each variant, seed by seed."""
+        variants: dict[str, list[ScoredRun]] = {}
+        for run in self.runs:
+            variants.setdefault(run.variant, []).append(run)
+        return variants
+
+
+@dataclass(frozen=True)
+class RunCost:
+    """What a network takes, and what its training took.
+
+    Attributes:
+        parameters: their number.
+        operations: on one image, two for a multiply-add.
+        latency: median milliseconds of one forward pass; infinite where memory does not suffice.
+        size: height and width of that image, in pixels.
+        threads: of the CPU.
+        device: on which the latency was measured.
+        training: seconds of all epochs, null where the run's record is gone.
+        environment: versions and machine of the training.
+        git: revision of the code that trained.
+    """
+
+    parameters: int
+    operations: int
+    latency: float
+    size: int
+    threads: int
+    device: str
+    training: float | None
+    environment: dict[str, str]
+    git: str
+
+
+@dataclass(frozen=True)
+class Costs:
+    """``results/cost.json``.
+
+    Attributes:
+        runs: run key → cost.
+    """
+
+    runs: dict[str, RunCost]
