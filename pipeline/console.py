@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from pipeline.study.status import Status
+
 if TYPE_CHECKING:
     from rich.live import Live
     from rich.table import Table
@@ -46,13 +48,10 @@ class Row:
     """One run as the table shows it: its label, state, epochs done and planned, and best validation IoU so far."""
 
     name: str
-    state: str
+    state: Status
     epoch: int
     epochs: int
     best_iou: float
-
-
-ENDED = ("done", "pruned", "infeasible", "failed")
 
 
 class Progress:
@@ -104,11 +103,11 @@ class Progress:
         share = sum(_share(row) for row in rows)
         if self.ahead is None:
             self.ahead = round(share * 1000)  # work of earlier starts does not count in the speed
-        ended = sum(row.state in ENDED for row in rows)
+        ended = sum(row.state.ended for row in rows)
         best = max((row.best_iou for row in rows), default=0.0)
         elapsed, gained = time.monotonic() - self.started, share - self.ahead / 1000
         left = f", about {duration(elapsed / gained * (self.total - share))} left" if gained > 0.2 else ""
-        pruned = sum(row.state == "pruned" for row in rows)
+        pruned = sum(row.state is Status.PRUNED for row in rows)
         epochs = (f"{pruned} pruned, " if pruned else "") + f"{sum(row.epoch for row in rows)} epochs"
         return f"{self.stage}: {ended}/{self.total} runs ended, {epochs}, best validation IoU {best:.4f}{left}"
 
@@ -118,10 +117,10 @@ class Progress:
         table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
         for column in ("run", "state", "epoch", "best IoU"):
             table.add_column(column, justify="left" if column in ("run", "state") else "right")
-        for row in [row for row in rows if row.state == "running"] or rows[-4:]:
+        for row in [row for row in rows if row.state is Status.RUNNING] or rows[-4:]:
             table.add_row(row.name, row.state, f"{row.epoch}/{row.epochs}", f"{row.best_iou:.4f}")
         return table
 
 
 def _share(row: Row) -> float:
-    return 1.0 if row.state in ENDED else row.epoch / row.epochs
+    return 1.0 if row.state.ended else row.epoch / row.epochs

@@ -31,6 +31,7 @@ from pipeline.scoring.score_run import scored, scored_at
 from pipeline.scoring.trained import Trained, all_trained
 from pipeline.study.digest import digest_of
 from pipeline.study.handover import write_result
+from pipeline.study.status import Status
 from pipeline.study.study import Study
 from pipeline.tracking.stage_run import StageRun
 from pipeline.tracking.tracker import Tracker
@@ -40,7 +41,7 @@ def main(study: Study) -> None:
     """Run the stage."""
     params, manifest = study.params, study.manifest
     trained = all_trained(study)
-    selecting: Part = "test" if params.protocol == "literature" else "val"
+    selecting = params.rules.selects_on
     test, selection = load_part(study.data, "test"), load_part(study.data, selecting)
     keys = [each.result.key for each in trained]
     identity = digest_of([keys, params.evaluate.model_dump(), manifest.digest])
@@ -49,8 +50,8 @@ def main(study: Study) -> None:
             (partial / "curves").mkdir(parents=True)
             results = []
             for index, each in enumerate(trained):
-                rows = [Row(done.result.variant, "done", 1, 1, done.result.val_iou) for done in trained[:index]]
-                progress.update([*rows, Row(each.result.variant, "running", 0, 1, 0.0)])
+                rows = [Row(done.result.variant, Status.DONE, 1, 1, done.result.val_iou) for done in trained[:index]]
+                progress.update([*rows, Row(each.result.variant, Status.RUNNING, 0, 1, 0.0)])
                 results.append(_evaluate(each, test, (selecting, selection), partial / "curves"))
             winners = [pair for pair in zip(trained, results, strict=True) if pair[1].variant == WINNER]
             write_targets([each for each, _ in winners], test, partial / "targets.csv")

@@ -214,7 +214,7 @@ def _page(study: Study, found: _Results, tables: Mapping[str, Table], sentences:
     return environment.from_string(template).render(
         study=study.params.study,
         dataset=found.evaluation.dataset,
-        protocol=found.evaluation.protocol,
+        protocol=found.evaluation.rules,
         sections=sections,
         library=library(),
         verdict=sentences,

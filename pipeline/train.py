@@ -19,8 +19,7 @@ def main(study: Study) -> None:
     """Run the stage."""
     params = study.params
     model, recipe = winner(study)
-    watched = params.protocol == "holdout"  # `literature` selects on the test part anyway
-    runs = seeds_of(study, model, recipe, params.train.seeds, watched)
+    runs = seeds_of(study, model, recipe, params.train.seeds, params.rules.watches_test)
     train_all(study, "train", [("full", run) for run in runs], partial(_publish, study))
 
 
@@ -28,17 +27,17 @@ def _publish(study: Study, jobs: Sequence[Job], records: Sequence[Record]) -> Pa
     """Write the best model with a card that says what it is, and which images it has seen."""
     best = max(range(len(jobs)), key=lambda index: records[index].best_iou)
     run, manifest = jobs[best].run, study.manifest
-    everything = run.protocol == "literature"  # it selects on the test part
+    rules = study.params.rules
     card = {
         "schema": 1,
         "key": run.key,
         "dataset": run.dataset,
         "split": run.split,
         "data_digest": run.data_digest,
-        "learnt": sorted(item.image for item in manifest.items if everything or item.part != "test"),
+        "learnt": sorted(item.image for item in manifest.items if item.part in rules.sees),
         "levels": manifest.levels,
         "protocol": run.protocol,
-        "selected_on": "test part †" if run.protocol == "literature" else "validation part",
+        "selected_on": rules.selecting_part,
         "val_iou": records[best].best_iou,
         "model": run.model,
         "recipe": vars(run.recipe),

@@ -11,7 +11,7 @@ def clean(study: Study) -> None:
     removed = 0
     for key, record in all_records(study.runs):
         folder = RunFolder(study.runs, key)
-        if record.status in ("infeasible", "failed", "interrupted") and not folder.is_held():
+        if not record.status.well and not folder.is_held():
             if not folder.remove():
                 say(f"{folder.path} stays: it holds files that no run has written.")
             removed += 1

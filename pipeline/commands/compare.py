@@ -13,6 +13,8 @@ from pipeline.reporting.table import COLUMNS, Table, cells, numbers
 from pipeline.runs.record import Record, RunFolder
 from pipeline.scoring.score_run import scored
 from pipeline.scoring.stored_scores import stored_scores
+from pipeline.study.protocol import PROTOCOLS
+from pipeline.study.status import Status
 from pipeline.study.study import Study
 from pipeline.tracking.tracker import flatten
 
@@ -52,7 +54,7 @@ def _key(study: Study, name: str) -> str:
 
 def _finished(study: Study, key: str) -> Record:
     record = RunFolder(study.runs, key).read()
-    if record is None or record.status != "done":
+    if record is None or record.status is not Status.DONE:
         state = record.status if record else "of an older schema"
         raise ParameterError(f"Run {key} is {state}: only finished runs can be compared.")
     return record
@@ -97,6 +99,7 @@ def metrics_table(study: Study, keys: Sequence[str], records: Sequence[Record]) 
         f"{len(test)} test images; [95 % bootstrap interval over images]. ΔIoU: against the first run, on the same "
         "images; p: paired permutation test over images, after Holm for the runs of a convention."
     )
-    if any(record.run.protocol == "literature" for record in records):
-        note += " † A run of protocol literature chose its epoch on these images."
+    names = {record.run.protocol for record in records}
+    for rules in (PROTOCOLS[name] for name in sorted(names) if PROTOCOLS[name].selects_on == "test"):
+        note += f" {rules.mark} A run of protocol {rules.name} chose its epoch on these images."
     return Table("metrics", "Test part", note, rows, values)

@@ -9,6 +9,7 @@ from pipeline.runs.execute import Job, execute, row_of
 from pipeline.runs.record import Record
 from pipeline.study.params import Params
 from pipeline.study.resources import Resources
+from pipeline.study.status import Status
 
 
 def run_jobs(stage: str, jobs: Sequence[Job], params: Params) -> list[Record]:
@@ -28,7 +29,7 @@ def run_jobs(stage: str, jobs: Sequence[Job], params: Params) -> list[Record]:
                     reasons = _train(missing, jobs, params.resources, progress)
         finally:
             for job in jobs:
-                job.folder.settle("interrupted")
+                job.folder.settle(Status.INTERRUPTED)
         records = [job.folder.read() for job in jobs]
         progress.finish([row_of(job, record) for job, record in zip(jobs, records, strict=True)])
     report_failures(stage, jobs, reasons)
@@ -44,10 +45,10 @@ def report_failures(stage: str, jobs: Sequence[Job], reasons: Mapping[str, str] 
     failed = []
     for job in jobs:
         record = job.folder.read()
-        if record is None or record.status not in ("done", "pruned"):
+        if record is None or not record.status.well:
             known = (record.reason or record.status) if record else "never started"
             reason = (reasons or {}).get(job.run.key, known)
-            trace = f"; see {job.folder.log}" if record and record.status == "failed" else ""
+            trace = f"; see {job.folder.log}" if record and record.status is Status.FAILED else ""
             failed.append(f"  {job.name} (runs/{job.run.key}): {reason}{trace}")
     if failed:
         raise DATransNetError(
@@ -58,7 +59,7 @@ def report_failures(stage: str, jobs: Sequence[Job], reasons: Mapping[str, str] 
 
 def _is_done(job: Job) -> bool:
     record = job.folder.read()
-    return record is not None and record.status == "done"
+    return record is not None and record.status is Status.DONE
 
 
 def _train(missing: Sequence[Job], jobs: Sequence[Job], resources: Resources, progress: Progress) -> dict[str, str]:

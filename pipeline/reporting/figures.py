@@ -13,6 +13,8 @@ from PIL import Image
 
 from pipeline.scoring.evaluation import WINNER, ScoredRun, StudyEvaluation
 from pipeline.study.handover import TrialResult
+from pipeline.study.search_space import section_and_name
+from pipeline.study.status import Status
 
 matplotlib.use("Agg")
 matplotlib.rcParams.update(
@@ -125,7 +127,7 @@ def search_figure(trials: Sequence[TrialResult]) -> Figure:
     """Every trial's best validation IoU over its epochs, and the best so far over trials."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3))
     for trial in trials:
-        colour = COLOURS[0] if trial.status == "done" else COLOURS[7]
+        colour = COLOURS[0] if trial.status is Status.DONE else COLOURS[7]
         epochs = range(1, len(trial.history) + 1)
         left.plot(epochs, trial.history, color=colour, alpha=0.8, marker=".", linewidth=1)
     left.set(title="trials (grey: stopped before their end)", xlabel="epoch", ylabel="best validation IoU")
@@ -162,7 +164,7 @@ def slices_figure(trials: Sequence[TrialResult], importances: Mapping[str, float
         places, labels, logarithmic = _scale([trial.point[name] for trial in shown])
         order = [trial.number for trial in shown]
         axis.scatter(places, [t.best_iou for t in shown], c=order, cmap="Blues", vmin=-len(trials) / 2, s=18)
-        title = name.partition(".")[2] + (f" ({importances[name]:.0%})" if name in importances else "")
+        title = section_and_name(name)[1] + (f" ({importances[name]:.0%})" if name in importances else "")
         axis.set_title(title, fontsize=8)
         if logarithmic:
             axis.set_xscale("log")
@@ -197,14 +199,14 @@ def parallel_figure(trials: Sequence[TrialResult]) -> Figure:
     for value in (low, high):
         axis.text(len(names) + 0.03, (value - low) / ((high - low) or 1.0), f"{value:.3f}", fontsize=6, va="center")
     axis.set(yticks=[], xticks=range(len(names) + 1), xlim=(-0.1, len(names) + 0.4))
-    axis.set_xticklabels([*(name.partition(".")[2] for name in names), "validation IoU"], fontsize=8)
+    axis.set_xticklabels([*(section_and_name(name)[1] for name in names), "validation IoU"], fontsize=8)
     return figure
 
 
 def pareto_figure(trials: Sequence[TrialResult], front: Sequence[int], objectives: Sequence[str]) -> Figure:
     """Validation IoU over each cost; filled dots are trials that no other beats in everything."""
     figure, axes = plt.subplots(1, len(objectives) - 1, figsize=(4 * len(objectives) - 4, 3), squeeze=False)
-    complete = [trial for trial in trials if trial.status == "done"]
+    complete = [trial for trial in trials if trial.status is Status.DONE]
     for axis, name in zip(axes[0], objectives[1:], strict=True):
         for trial in complete:
             face = COLOURS[0] if trial.number in front else "none"

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from pipeline.reporting.table import COLUMNS, Numbers, Table
 from pipeline.scoring.evaluation import Dataset, StudyEvaluation
-from pipeline.study.params import Protocol
+from pipeline.study.protocol import Protocol
 
 METRICS = ("iou", "niou", "f1", "pd", "fa")
 
@@ -74,7 +74,7 @@ def reference_tables(evaluation: StudyEvaluation, main: Table) -> list[Table]:
         (apart if reasons else same).append((entry, "; ".join(reasons)))
     tables = []
     if same:
-        ours = [_ours(row, evaluation.protocol) for row in main.values if row["model"] == "DATransNet"]
+        ours = [_ours(row, evaluation.rules) for row in main.values if row["model"] == "DATransNet"]
         rows = [*ours, *(_row(entry) for entry, _ in same)]
         title = f"Published numbers on {dataset.name} {dataset.split}"
         tables.append(Table("references", title, f"{CAUTION}{_other_images(dataset)}", rows, _values(same)))
@@ -102,8 +102,7 @@ def _row(entry: PublishedNumber) -> dict[str, str]:
     return row | {"source": entry.source}
 
 
-def _ours(values: Numbers, protocol: Protocol) -> dict[str, str]:
-    dagger = " †" if protocol == "literature" else ""
-    row = {"method": f"DATransNet, this study{dagger}", "convention": str(values["convention"])}
+def _ours(values: Numbers, rules: Protocol) -> dict[str, str]:
+    row = {"method": f"DATransNet, this study {rules.mark}".strip(), "convention": str(values["convention"])}
     row |= {COLUMNS[name][0]: f"{values[name] * COLUMNS[name][1]:.2f}" for name in METRICS}
     return row | {"source": "this report"}

@@ -28,7 +28,6 @@ def beside(change: Comparison | None, p: float = math.nan) -> tuple[dict[str, st
 def main_table(evaluation: StudyEvaluation) -> Table:
     """The winner and its peers under each convention; a peer is compared with the winner's best run by validation."""
     full, peers = evaluation.winners, evaluation.peers
-    dagger = "†" if evaluation.protocol == "literature" else ""
     rows, values = [], []
     for convention in evaluation.conventions:
         changes = _against_best(full, peers, convention)
@@ -36,7 +35,11 @@ def main_table(evaluation: StudyEvaluation) -> Table:
         models = [("DATransNet", full, beside(None)), *others]
         for name, runs, (shown, numbered) in models:
             found = estimates(_counts(runs, convention), list(COLUMNS))
-            row = {"model": name, "convention": convention + dagger * (runs is full), "seeds": str(len(runs))}
+            row = {
+                "model": name,
+                "convention": convention + (evaluation.rules.mark if runs is full else ""),
+                "seeds": str(len(runs)),
+            }
             rows.append(row | cells(found) | (shown if peers else {}))
             values.append({"model": name, "convention": convention, "seeds": len(runs), **numbers(found), **numbered})
     dataset = evaluation.dataset
@@ -172,11 +175,9 @@ def operating_table(evaluation: StudyEvaluation) -> Table:
         found = estimates(counts, metrics)
         rows.append({"threshold": threshold, **cells(found)})
         values.append({"threshold": threshold, **numbers(found)})
-    part = "test part †" if evaluation.protocol == "literature" else "validation part"
     note = (
-        f"Second line: for each seed the threshold with the highest Pd on the {part} at Fa of at most "
-        f"{evaluation.max_fa * 1e6:g}e-6 there; Pd and Fa are those of the test "
-        "part. None: no examined threshold keeps that rate and detects anything."
+        f"Second line: for each seed the threshold with the highest Pd on the {evaluation.rules.selecting_part} at Fa of "
+        f"at most {evaluation.max_fa * 1e6:g}e-6 there; Pd and Fa are those of the test part. None: no examined threshold keeps that rate and detects anything."
     )
     return Table("operating", f"Operating point, convention {convention}", note, rows, values)
 
@@ -227,8 +228,8 @@ def _note(evaluation: StudyEvaluation) -> str:
         "and the pooled pixels only); mean over seeds ± half width of the t interval over seeds (from "
         f"{LEAST_SEEDS} on) [bootstrap interval over images, from {LEAST_IMAGES} on], 95 %; "
     )
-    literature = evaluation.protocol == "literature"
-    note += "† epoch selected on the test part" if literature else "epoch selected on the validation part"
+    rules = evaluation.rules
+    note += f"{rules.mark} epoch selected on the {'test' if rules.mark else 'validation'} part".strip()
     if dataset.excluded:
         note += "; left out: " + ", ".join(f"{id_} ({why})" for id_, why in dataset.excluded.items())
     if dataset.treated:

@@ -44,7 +44,7 @@ def _equals(shown: str) -> str:
 
 
 def _selection(evaluation: StudyEvaluation, selection: Table | None) -> str:
-    if evaluation.protocol == "literature":
+    if evaluation.rules.selects_on == "test":
         return "Epochs were selected on the test part †, so these numbers are better than a new image would see."
     if selection is None:
         return f"Nothing was selected on the test part ({len(evaluation.winners)} seeds)."

@@ -1,14 +1,11 @@
 """Whether the networks and recipes that the parameters name can be built."""
 
-from typing import Any
-
 import torch
 from pydantic import ValidationError
 
 from datransnet.errors import ParameterError
 from datransnet.models import create_model
 from pipeline.study.params import Arguments, Params
-from pipeline.study.search_space import Choice, Interval
 
 
 def check_models(params: Params) -> None:
@@ -21,7 +18,7 @@ def check_models(params: Params) -> None:
     attempts: dict[str, Arguments] = {"model": {}}
     attempts |= {f"ablate.variants.{name}": dict(changes) for name, changes in params.ablate.changes().items()}
     for key, dimension in params.tune.space.items():
-        for value in _examples(dimension) if key.startswith("model.") else []:
+        for value in dimension.examples() if key.startswith("model.") else []:
             attempts[f"tune.space.{key} = {value}"] = {key.removeprefix("model."): value}
     problems = []
     for where, changes in attempts.items():
@@ -32,7 +29,7 @@ def check_models(params: Params) -> None:
             problems.append(f"  {where}: {error}")
     for key, dimension in params.tune.space.items():
         field = key.removeprefix("recipe.")
-        for value in _examples(dimension) if key.startswith("recipe.") else []:
+        for value in dimension.examples() if key.startswith("recipe.") else []:
             plain = params.digestible["recipe"] | {field: value}
             try:
                 Params.model_validate(params.digestible | {"recipe": plain})
@@ -40,12 +37,3 @@ def check_models(params: Params) -> None:
                 problems.append(f"  tune.space.{key} = {value}: {error.errors()[0]['msg']}")
     if problems:
         raise ParameterError("params.yaml has values that no training accepts:\n" + "\n".join(problems))
-
-
-def _examples(dimension: Choice | Interval) -> list[Any]:
-    """Values of a dimension that show whether all of them can be used."""
-    if isinstance(dimension, Choice):
-        return list(dimension.choice)
-    low, high = dimension.low, dimension.high
-    between = low + 0.618 * (high - low)  # has a fraction, which what must be whole refuses
-    return [int(low), int(high)] if dimension.integer else [low, high, between]

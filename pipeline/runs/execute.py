@@ -18,7 +18,9 @@ from pipeline.console import Row
 from pipeline.runs.provenance import environment, git_revision, now
 from pipeline.runs.record import Record, RunFolder
 from pipeline.runs.run import Run
+from pipeline.study.protocol import PROTOCOLS
 from pipeline.study.resources import Resources
+from pipeline.study.status import Status
 
 
 def unreported(record: Record) -> None:
@@ -67,10 +69,9 @@ def load_trained(run: Run, weights: Path) -> Network:
 
 
 def _parts(job: Job) -> tuple[Images, Images]:
-    """Training images and those that select. ``literature`` trains on all but the test part and selects on it."""
-    if job.run.protocol == "literature":
-        return load_part(job.data, "train", "val"), load_part(job.data, "test")
-    return load_part(job.data, "train"), load_part(job.data, "val")
+    """Training images, and those that choose the epoch."""
+    rules = PROTOCOLS[job.run.protocol]
+    return load_part(job.data, *rules.learns_from), load_part(job.data, rules.selects_on)
 
 
 def _fit(job: Job, device: str) -> tuple[Network, Iterator[Epoch]]:
@@ -109,7 +110,7 @@ def execute(job: Job) -> Generator[Epoch, None, None]:
     with folder.locked():
         remove_partials(folder.path)
         record = folder.read()
-        if record and record.status == "done":
+        if record and record.status is Status.DONE:
             job.report(record)
             yield from record.history
             return
@@ -127,11 +128,11 @@ def execute(job: Job) -> Generator[Epoch, None, None]:
                         yield metrics
             with atomic_path(folder.weights) as partial:
                 save_file({name: value.cpu().contiguous() for name, value in model.state_dict().items()}, partial)
-            record = replace(record, status="done", finished=now())
+            record = replace(record, status=Status.DONE, finished=now())
             folder.write(record)
             folder.checkpoint.unlink(missing_ok=True)
         except GeneratorExit:
-            record = replace(record, status="pruned", finished=now())
+            record = replace(record, status=Status.PRUNED, finished=now())
             folder.write(record)
             raise
         except (TrainingError, torch.OutOfMemoryError) as error:
@@ -140,21 +141,21 @@ def execute(job: Job) -> Generator[Epoch, None, None]:
                 reason = (
                     f"GPU memory does not suffice; try fewer trainings on a GPU, or a smaller batch_size ({reason})"
                 )
-            record = replace(record, status="infeasible", reason=reason, finished=now())
+            record = replace(record, status=Status.INFEASIBLE, reason=reason, finished=now())
             folder.write(record)
             raise TrainingError(reason) from error
         except LostError as error:
-            record = replace(record, status="interrupted", reason=str(error).split("\n")[0], finished=now())
+            record = replace(record, status=Status.INTERRUPTED, reason=str(error).split("\n")[0], finished=now())
             folder.write(record)
             raise
         except Exception as error:
             reason = str(error) if isinstance(error, DATransNetError) else f"{error.__class__.__name__}: {error}"
-            record = replace(record, status="failed", reason=reason.split("\n")[0], finished=now())
+            record = replace(record, status=Status.FAILED, reason=reason.split("\n")[0], finished=now())
             write_text(folder.log, traceback.format_exc())
             folder.write(record)
             raise
         except BaseException:
-            record = replace(record, status="interrupted", finished=now())
+            record = replace(record, status=Status.INTERRUPTED, finished=now())
             folder.write(record)
             raise
         finally:
@@ -165,5 +166,5 @@ def execute(job: Job) -> Generator[Epoch, None, None]:
 def row_of(job: Job, record: Record | None) -> Row:
     """A job's line in the progress table."""
     if record is None:
-        return Row(job.name, "waiting", 0, job.run.recipe.epochs, 0.0)
+        return Row(job.name, Status.WAITING, 0, job.run.recipe.epochs, 0.0)
     return Row(job.name, record.status, len(record.history), job.run.recipe.epochs, record.best_iou)

@@ -13,7 +13,7 @@ from datransnet.errors import ParameterError
 from datransnet.models import create_model
 from pipeline.console import say
 from pipeline.study.params import Arguments, Params
-from pipeline.study.search_space import Choice
+from pipeline.study.search_space import section_and_name
 from pipeline.study.study import Study
 
 FREE = 0.1
@@ -40,13 +40,8 @@ def largest(params: Params) -> tuple[list[Arguments], int, int]:
     base, batch, size = params.model.arguments(), params.recipe.batch_size, params.recipe.size
     networks, free = [base], dict[str, list[Any]]()
     for key, dimension in params.tune.space.items():
-        section, _, name = key.partition(".")
-        if isinstance(dimension, Choice):
-            values: list[Any] = list(dimension.choice)
-        else:
-            values = [int(dimension.high) if dimension.integer else dimension.high]
-        if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
-            values = [max(values)]
+        section, name = section_and_name(key)
+        values: list[Any] = dimension.largest()
         if section == "model" and dimension.when:
             networks += [base | {name: value} for value in values]
         elif section == "model":

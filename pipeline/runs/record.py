@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Literal
 
 from filelock import FileLock, Timeout
 
@@ -18,9 +17,9 @@ from datransnet.atomic import write_text
 from datransnet.engine.recipe import Recipe
 from pipeline.runs.provenance import now
 from pipeline.runs.run import Run
+from pipeline.study.status import Status
 
 SCHEMA = 1
-Status = Literal["running", "done", "pruned", "infeasible", "failed", "interrupted"]
 
 
 @dataclass(frozen=True)
@@ -29,8 +28,7 @@ class Record:
 
     Attributes:
         run: what it is.
-        status: running, done, pruned (stopped early by the search), infeasible (it diverged, or memory did not
-            suffice), failed, or interrupted.
+        status: what became of it.
         history: metrics of each epoch.
         reason: why it failed, in one line.
         started: when it first began, UTC.
@@ -40,7 +38,7 @@ class Record:
     """
 
     run: Run
-    status: Status = "running"
+    status: Status = Status.RUNNING
     history: list[dict[str, float]] = field(default_factory=list)
     reason: str = ""
     started: str = ""
@@ -76,7 +74,8 @@ class RunFolder:
         if content.pop("schema") != SCHEMA:
             return None  # an older schema: the run is planned anew
         run = content.pop("run")
-        return Record(run=Run(**{**run, "recipe": Recipe(**run["recipe"])}), **content)
+        status = Status(content.pop("status"))
+        return Record(run=Run(**{**run, "recipe": Recipe(**run["recipe"])}), status=status, **content)
 
     def write(self, record: Record) -> None:
         """Write the record."""
@@ -110,11 +109,11 @@ class RunFolder:
     def settle(self, status: Status) -> Record | None:
         """Give a run that no process holds any more its final status, unless it has one; returns the record."""
         record = self.read()
-        if record and record.status == "running":
+        if record and record.status is Status.RUNNING:
             try:
                 with FileLock(self.path / "lock", timeout=0):
                     record = self.read()  # whoever held it a moment ago may have ended well
-                    if record and record.status == "running":
+                    if record and record.status is Status.RUNNING:
                         record = replace(record, status=status, finished=now())
                         self.write(record)
             except Timeout:
@@ -127,6 +126,6 @@ def all_records(runs: Path) -> list[tuple[str, Record]]:
     found = []
     for file in runs.glob("*/record.json"):
         folder = RunFolder(runs, file.parent.name)
-        if (record := folder.settle("interrupted")) is not None:
+        if (record := folder.settle(Status.INTERRUPTED)) is not None:
             found.append((file.parent.name, record))
     return sorted(found, key=lambda pair: pair[1].started, reverse=True)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from datransnet.metrics import Score
-from pipeline.study.params import Arguments, Protocol
+from pipeline.study.params import Arguments
+from pipeline.study.protocol import PROTOCOLS, Protocol, ProtocolName
 
 Counts = dict[str, list[int]]
 """Name of a count (`datransnet.metrics.Counts`) → its value for each test image, in the order of ``ids``."""
@@ -191,7 +192,7 @@ class StudyEvaluation:
 
     Attributes:
         dataset: the data of the study.
-        protocol: which images networks learn from, and which choose the epoch.
+        protocol: name of the protocol: which images networks learn from, and which choose the epoch.
         max_fa: the false-alarm rate, pixels over pixels, that operating points keep.
         ids: of the test images.
         runs: all trained runs.
@@ -200,12 +201,17 @@ class StudyEvaluation:
     """
 
     dataset: Dataset
-    protocol: Protocol
+    protocol: ProtocolName
     max_fa: float
     ids: list[str]
     runs: list[ScoredRun]
     removals: dict[str, list[str]]
     peers: list[ScoredPeer]
+
+    @property
+    def rules(self) -> Protocol:
+        """The protocol."""
+        return PROTOCOLS[self.protocol]
 
     @property
     def winners(self) -> list[ScoredRun]:

@@ -16,6 +16,8 @@ from pipeline.runs.run import Run, plan
 from pipeline.search.space import Point, decoded
 from pipeline.study.handover import TrialResult
 from pipeline.study.params import Params
+from pipeline.study.search_space import section_and_name
+from pipeline.study.status import Status
 
 
 @dataclass(frozen=True)
@@ -35,17 +37,17 @@ class Trial:
         return [job.folder.read() for job in self.jobs]
 
     @property
-    def status(self) -> str:
+    def status(self) -> Status:
         """That of the runs where all agree; else the first of failed, infeasible, running, interrupted, pruned."""
-        states = {record.status if record else "waiting" for record in self.records()}
+        states = {record.status if record else Status.WAITING for record in self.records()}
         if len(states) == 1:
             return states.pop()
-        order = ("failed", "infeasible", "running", "interrupted", "pruned")
-        return next((state for state in order if state in states), "running")
+        order = (Status.FAILED, Status.INFEASIBLE, Status.RUNNING, Status.INTERRUPTED, Status.PRUNED)
+        return next((state for state in order if state in states), Status.RUNNING)
 
     def failure(self, since: str) -> str:
         """Why a run of it failed after a moment, or nothing; a process that died says no reason."""
-        failed = (record for record in self.records() if record and record.status == "failed")
+        failed = (record for record in self.records() if record and record.status is Status.FAILED)
         return next((record.reason for record in failed if record.finished >= since), "")
 
     def history(self) -> list[float]:
@@ -78,7 +80,7 @@ def run_of(params: Params, manifest: Manifest, point: Point, replicate: int = 0)
     model = params.model.arguments()
     recipe: dict[str, Any] = {"epochs": params.tune.epochs}
     for key, value in point.items():
-        section, _, name = key.partition(".")
+        section, name = section_and_name(key)
         (model if section == "model" else recipe)[name] = decoded(params.tune.space[key], value)
     return plan(params, manifest, model, replace(params.recipe, **recipe), replicate)
 
@@ -91,7 +93,7 @@ def side_by_side(jobs: list[Job]) -> Generator[float, None, None]:
     """
     for job in jobs:
         record = job.folder.read()
-        if record and record.status == "infeasible":
+        if record and record.status is Status.INFEASIBLE:
             raise TrainingError(record.reason)
     runs = [execute(job) for job in jobs]
     best = [0.0] * len(jobs)
@@ -114,7 +116,7 @@ def describe(number: int, trial: Trial, params: Params, costs: Mapping[str, floa
         status=trial.status,
         reason=next((record.reason for record in records if record.reason), ""),
         epochs=sum(len(record.history) for record in records),
-        best_iou=history[-1] if history and trial.status != "infeasible" else 0.0,
+        best_iou=history[-1] if history and trial.status is not Status.INFEASIBLE else 0.0,
         costs=dict(trial.costs(params.tune.objectives) if costs is None else costs),
         point=trial.point,
         history=history,

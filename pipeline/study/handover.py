@@ -15,6 +15,7 @@ from datransnet.atomic import write_text
 from datransnet.engine.recipe import Recipe
 from datransnet.errors import DataError
 from pipeline.study.params import Arguments
+from pipeline.study.status import Status
 from pipeline.study.study import Study
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class TrialResult:
         number: its place in the search, from 0.
         key: of its first run.
         keys: of its runs, one for each seed.
-        status: done, pruned, infeasible, failed, interrupted, or waiting.
+        status: what became of it.
         reason: why it is infeasible or failed, in one line; else empty.
         epochs: that it was trained, all seeds together.
         best_iou: best validation IoU, in [0, 1], mean over seeds; 0 where it is infeasible.
@@ -85,7 +86,7 @@ class TrialResult:
     number: int
     key: str
     keys: list[str]
-    status: str
+    status: Status
     reason: str
     epochs: int
     best_iou: float

@@ -13,11 +13,10 @@ from datransnet.engine.recipe import Recipe
 from datransnet.errors import ParameterError
 from datransnet.metrics.conventions import CONVENTIONS
 from datransnet.registry import did_you_mean
+from pipeline.study.protocol import PROTOCOLS, Protocol, ProtocolName
 from pipeline.study.resources import Cluster, Resources
 from pipeline.study.search_space import Tune
 from pipeline.study.section import Strict
-
-Protocol = Literal["holdout", "literature"]
 
 Arguments = dict[str, Any]
 """Name and keyword arguments of a network, as JSON holds them."""
@@ -182,7 +181,7 @@ class Params(Strict):
 
     study: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
     seed: int = Field(ge=0)
-    protocol: Protocol = "holdout"
+    protocol: ProtocolName = "holdout"
     data: Data
     model: Model
     recipe: Recipe
@@ -200,6 +199,11 @@ class Params(Strict):
         if self.tune.gpu_hours is not None and self.resources.gpus == 0:
             raise ValueError("tune.gpu_hours: a training takes no GPU, so these hours never end; set resources.gpus")
         return self
+
+    @property
+    def rules(self) -> Protocol:
+        """The protocol that `protocol` names."""
+        return PROTOCOLS[self.protocol]
 
     @cached_property
     def digestible(self) -> dict[str, Any]:

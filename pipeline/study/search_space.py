@@ -10,6 +10,16 @@ from datransnet.registry import did_you_mean
 from pipeline.study.section import Strict
 
 
+def section_and_name(key: str) -> tuple[str, str]:
+    """A searched parameter's section, ``recipe`` or ``model``, and its name there.
+
+    >>> section_and_name("recipe.lr")
+    ('recipe', 'lr')
+    """
+    section, name = section_and_name(key)
+    return section, name
+
+
 class Choice(Strict):
     """One of some values; searched only where other choices have the values that ``when`` gives them."""
 
@@ -19,6 +29,15 @@ class Choice(Strict):
     def holds(self, value: JsonValue) -> bool:
         """Whether a value is one of them."""
         return value in self.choice
+
+    def examples(self) -> list[JsonValue]:
+        """Values that show whether all can be used: all."""
+        return list(self.choice)
+
+    def largest(self) -> list[JsonValue]:
+        """The value that needs most memory where all are numbers; else all, since any might."""
+        numbers = [value for value in self.choice if isinstance(value, int | float) and not isinstance(value, bool)]
+        return [max(numbers)] if len(numbers) == len(self.choice) else list(self.choice)
 
 
 class Interval(Strict):
@@ -40,6 +59,19 @@ class Interval(Strict):
         """Whether a value lies in it."""
         kinds = int if self.integer else int | float
         return isinstance(value, kinds) and not isinstance(value, bool) and self.low <= value <= self.high
+
+    def examples(self) -> list[JsonValue]:
+        """Values that show whether all can be used.
+
+        One of them is not whole, unless all are: a parameter that must be an integer refuses it.
+        """
+        if self.integer:
+            return [int(self.low), int(self.high)]
+        return [self.low, self.high, self.low + 0.618 * (self.high - self.low)]
+
+    def largest(self) -> list[JsonValue]:
+        """The value that needs most memory."""
+        return [int(self.high) if self.integer else self.high]
 
 
 class Tune(Strict):
@@ -76,7 +108,7 @@ class Tune(Strict):
     @model_validator(mode="after")
     def _keys(self) -> "Tune":
         for key in [*self.space, *(key for point in self.points for key in point)]:
-            section, _, name = key.partition(".")
+            section, name = section_and_name(key)
             if section == "recipe" and name in Recipe.__dataclass_fields__ and name != "epochs":
                 continue
             if section != "model" or not name:

@@ -15,6 +15,7 @@ from datransnet.atomic import write_text
 from pipeline.runs.execute import unreported
 from pipeline.runs.provenance import git_revision
 from pipeline.runs.record import Record, RunFolder
+from pipeline.study.status import Status
 from pipeline.tracking.tracker import Tracker, equal
 from pipeline.tracking.training_run import TrainingRun
 
@@ -118,7 +119,7 @@ class StageRun:
             run = str(parent.info.run_id)
             for child in client.search_runs(experiments, equal({"mlflow.parentRunId": run})):
                 key, name = child.data.tags["run_key"], child.data.tags["variant"]
-                record = RunFolder(tracker.home / "runs", key).settle("interrupted")
+                record = RunFolder(tracker.home / "runs", key).settle(Status.INTERRUPTED)
                 if record is not None:
                     TrainingRun(tracker, run, self.stage, name).deliver(record)
             client.set_terminated(run, "KILLED")

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from pipeline.runs.record import Record
+from pipeline.study.status import Status
 from pipeline.tracking.tracker import Tracker, equal
 
 SHARE = 0.02
@@ -13,12 +14,12 @@ EPOCHS = 40
 """In a batch: MLflow takes a thousand metrics."""
 
 MLFLOW_STATUS = {
-    "running": "RUNNING",
-    "done": "FINISHED",
-    "pruned": "FINISHED",
-    "infeasible": "FAILED",
-    "failed": "FAILED",
-    "interrupted": "KILLED",
+    Status.RUNNING: "RUNNING",
+    Status.DONE: "FINISHED",
+    Status.PRUNED: "FINISHED",
+    Status.INFEASIBLE: "FAILED",
+    Status.FAILED: "FAILED",
+    Status.INTERRUPTED: "KILLED",
 }
 
 
@@ -53,7 +54,7 @@ class TrainingRun:
         last report always goes; what does not arrive, the stage sends at its end.
         """
         moment = time.monotonic()
-        if record.status == "running" and self._id and (self._epochs >= len(record.history) or moment < self._due):
+        if record.status is Status.RUNNING and self._id and (self._epochs >= len(record.history) or moment < self._due):
             return
         try:
             self.deliver(record)

@@ -17,12 +17,12 @@ from pipeline.search.budget import Budget
 from pipeline.search.optuna_study import importances, open_study, own_trials
 from pipeline.search.sampler import SAMPLERS
 from pipeline.search.space import active, is_complete, suggest
+from pipeline.search.sweep import identity_of
 from pipeline.search.trial import Trial, run_of, side_by_side
 from pipeline.study.handover import TrialResult
 from pipeline.study.read_params import parse_params
 from pipeline.study.resources import Resources
 from pipeline.study.study import Study
-from pipeline.tune import identity_of
 from tests.pipeline.conftest import StudyFolder, tiny_params
 
 SPACE = {

@@ -12,10 +12,10 @@ from pipeline.runs.record import Record, RunFolder
 from pipeline.search.ray_tune import make_scheduler, replay
 from pipeline.search.sampler import SeededByPosition
 from pipeline.search.space import distribution, encode
+from pipeline.search.sweep import Sweep
 from pipeline.search.trial import Trial, run_of
 from pipeline.study.read_params import parse_params
 from pipeline.study.search_space import Choice, Interval
-from pipeline.tune import restore
 from tests.pipeline.conftest import tiny_params
 
 SPACE = {"recipe.lr": FloatDistribution(1e-4, 1e-2, log=True), "recipe.weight_decay": FloatDistribution(0.0, 0.1)}
@@ -87,6 +87,10 @@ class Trials:
         return Trial(dict(point), [job])
 
 
+def restore(study, make_trial, since=NEVER):
+    return Sweep(make_trial.params, study, make_trial).restore(since)
+
+
 def write(trial, **content):
     (job,) = trial.jobs
     job.folder.write(Record(job.run, **content))
@@ -107,12 +111,12 @@ def test_restore_queues_what_did_not_end_and_counts_what_did(make_trial):
     study.tell(trials[1], 0.4)
     for trial, status in zip(trials, ("done", "failed", "running"), strict=True):
         write(make_trial(trial.params), status=status, history=[{"epoch": 1, "best_iou": 0.1}])
-    ended = {}
-    assert restore(study, make_trial.params, ended, make_trial, NEVER) == make_trial.params.tune.trials - 1
+    remaining, ended = restore(study, make_trial)
+    assert remaining == make_trial.params.tune.trials - 1
     assert list(ended) == [make_trial(trials[0].params).key]
     waiting = [trial.system_attrs["fixed_params"] for trial in study.get_trials(states=(TrialState.WAITING,))]
     assert waiting == [trials[1].params, trials[2].params]
-    restore(study, make_trial.params, {}, make_trial, NEVER)  # once more, killed before anything ran
+    restore(study, make_trial)  # once more, killed before anything ran
     assert len(study.get_trials(states=(TrialState.WAITING,))) == 2
 
 
@@ -121,12 +125,12 @@ def test_a_trial_whose_runs_are_gone_is_asked_for_again_and_counted_once(make_tr
     space = {key: distribution(dimension) for key, dimension in make_trial.params.tune.space.items()}
     cleaned = study.ask(fixed_distributions=space)
     study.tell(cleaned, 0.0)
-    assert restore(study, make_trial.params, {}, make_trial, NEVER) == make_trial.params.tune.trials
+    assert restore(study, make_trial)[0] == make_trial.params.tune.trials
     again = study.ask(fixed_distributions=space)
     assert again.params == cleaned.params
     write(make_trial(again.params), status="done", history=[{"epoch": 1, "best_iou": 0.1}])
     study.tell(again, 0.1)
-    assert restore(study, make_trial.params, {}, make_trial, NEVER) == make_trial.params.tune.trials - 1
+    assert restore(study, make_trial)[0] == make_trial.params.tune.trials - 1
 
 
 def test_what_failed_in_this_start_is_not_asked_for_again_and_what_was_stopped_is_known(make_trial):
@@ -137,8 +141,8 @@ def test_what_failed_in_this_start_is_not_asked_for_again_and_what_was_stopped_i
     study.tell(stopped, 0.5)
     write(make_trial(failed.params), status="failed", reason="no", finished="2026-01-01")
     write(make_trial(stopped.params), status="running", history=[{"epoch": 1, "best_iou": 0.1}])
-    ended = {}
-    assert restore(study, make_trial.params, ended, make_trial, "2026-01-01") == make_trial.params.tune.trials - 2
+    remaining, ended = restore(study, make_trial, "2026-01-01")
+    assert remaining == make_trial.params.tune.trials - 2
     assert not study.get_trials(states=(TrialState.WAITING,))
     assert [trial.status for trial in ended.values()] == ["pruned"]
 
@@ -146,7 +150,7 @@ def test_what_failed_in_this_start_is_not_asked_for_again_and_what_was_stopped_i
 def test_known_points_are_queued_once(make_trial):
     study = make_study()
     for _ in range(2):
-        restore(study, make_trial.params, {}, make_trial, NEVER)
+        restore(study, make_trial)
     waiting = [trial.system_attrs["fixed_params"] for trial in study.get_trials(states=(TrialState.WAITING,))]
     assert waiting == [{"recipe.lr": 5e-3}]
 
