@@ -176,8 +176,9 @@ def operating_table(evaluation: StudyEvaluation) -> Table:
         rows.append({"threshold": threshold, **cells(found)})
         values.append({"threshold": threshold, **numbers(found)})
     note = (
-        f"Second line: for each seed the threshold with the highest Pd on the {evaluation.rules.selecting_part} at Fa of "
-        f"at most {evaluation.max_fa * 1e6:g}e-6 there; Pd and Fa are those of the test part. None: no examined threshold keeps that rate and detects anything."
+        f"Second line: for each seed the threshold with the highest Pd on the {evaluation.rules.selecting_part} at Fa "
+        f"of at most {evaluation.max_fa * 1e6:g}e-6 there; Pd and Fa are those of the test part. None: no examined "
+        "threshold keeps that rate and detects anything."
     )
     return Table("operating", f"Operating point, convention {convention}", note, rows, values)
 
