@@ -26,10 +26,10 @@ from torch import Tensor
 
 from benchmarks.network import RESULTS, alternate, device_name, network_works
 from datransnet import create_model
+from datransnet.data.batch_recipe import BatchRecipe
 from datransnet.data.catalogue import SYNTHETIC
 from datransnet.data.dataset import load_part
 from datransnet.data.loader import Loader
-from datransnet.data.presentation import Presentation
 from datransnet.data.splits import split
 from datransnet.data.synthetic import generate
 
@@ -37,7 +37,7 @@ TRAININGS = 4
 SHOWN = 256
 
 
-def plain(folder: Path, how: Presentation, rng: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+def plain(folder: Path, how: BatchRecipe, rng: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
     """An epoch as a dataset class does it that opens, decodes, resizes and flips item by item."""
     paths = sorted((folder / "trainval/images").iterdir())
     for chosen in np.array_split(rng.permutation(len(paths)), -(-len(paths) // how.batch_size)):
@@ -56,7 +56,7 @@ def plain(folder: Path, how: Presentation, rng: np.random.Generator) -> Iterator
 
 def waiting(folder: Path, view: str, size: int) -> float:
     """Share of a training epoch of the smallest network that passes inside the loader."""
-    how = Presentation(batch_size=8, view=view, size=size, augment=True, target_share=0.5)  # type: ignore[arg-type]
+    how = BatchRecipe(batch_size=8, view=view, size=size, augment=True, target_share=0.5)  # type: ignore[arg-type]
     data = load_part(folder, "train")
     loader = Loader(data.subset(range(min(len(data), 128))), how)
     model = create_model("datransnet", image_size=size, width=4, datrans=False, gfem=False)
@@ -84,7 +84,7 @@ def proportional() -> float:
     return int(found[1]) / 1024
 
 
-def hold(folder: Path, how: Presentation, together: Barrier, grown: Any, place: int) -> None:
+def hold(folder: Path, how: BatchRecipe, together: Barrier, grown: Any, place: int) -> None:
     """One training's data, read once; tells how much memory it added while all hold theirs."""
     torch.set_num_threads(1)
     data = load_part(folder, "train")
@@ -101,7 +101,7 @@ def hold(folder: Path, how: Presentation, together: Barrier, grown: Any, place: 
     together.wait()
 
 
-def memory(folder: Path, how: Presentation, trainings: int) -> float:
+def memory(folder: Path, how: BatchRecipe, trainings: int) -> float:
     """MiB that the data of some trainings add to one machine."""
     context = multiprocessing.get_context("spawn")
     together, grown = context.Barrier(trainings), context.Array("d", trainings)
@@ -129,7 +129,7 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=20, help="pairs of epochs a median is taken of")
     options = parser.parse_args()
     torch.set_num_threads(2)
-    how = Presentation(batch_size=16, size=SHOWN, augment=True)
+    how = BatchRecipe(batch_size=16, size=SHOWN, augment=True)
     with tempfile.TemporaryDirectory() as place:
         folder = options.data or scenes(Path(place), options)
         Loader(load_part(folder, "train"), how)  # decodes

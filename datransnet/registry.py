@@ -1,22 +1,11 @@
 """A name → factory table filled beside the definitions, so that a new model or loss is one file and one import line."""
 
 from collections.abc import Callable, Iterator
-from difflib import get_close_matches
 from typing import Generic, TypeVar
 
-from datransnet.errors import ParameterError
+from datransnet.errors import ParameterError, did_you_mean
 
 F = TypeVar("F", bound=Callable[..., object])
-
-
-def did_you_mean(name: str, known: list[str]) -> str:
-    """A sentence that names the closest known word, or all of them.
-
-    >>> did_you_mean("dtransnet", ["acm", "datransnet"])
-    "Did you mean 'datransnet'?"
-    """
-    close = get_close_matches(name, known, n=1)
-    return f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(sorted(known)) or 'none'}."
 
 
 class Registry(Generic[F]):

@@ -8,7 +8,7 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from datransnet.atomic import atomic_path
+from datransnet.atomic import atomic_path, write_text
 from datransnet.data.images import Levels, parse_levels
 from datransnet.engine.recipe import Recipe
 from datransnet.errors import DataError, ParameterError
@@ -18,28 +18,35 @@ from datransnet.models.official import load_official
 WEIGHTS, CARD = "weights.safetensors", "card.json"
 
 
+def save_state(model: Network, path: Path) -> None:
+    """Write a network's weights, whole or not at all."""
+    with atomic_path(path) as partial:
+        save_file({name: value.cpu().contiguous() for name, value in model.state_dict().items()}, partial)
+
+
 def save_weights(folder: Path, model: Network, arguments: dict[str, object], recipe: Recipe, **card: object) -> None:
-    """Write ``folder/weights.safetensors`` and ``folder/card.json``.
+    """Write ``folder/weights.safetensors`` and ``folder/card.json``; for the arguments see `write_card`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_state(model, folder / WEIGHTS)
+    write_card(folder, arguments, recipe, **card)
+
+
+def write_card(folder: Path, arguments: dict[str, object], recipe: Recipe, **card: object) -> None:
+    """Write ``folder/card.json``, which says what network the weights beside it belong to.
 
     Args:
         folder: where to.
-        model: the trained network.
-        arguments: its name and keyword arguments, as `create_model` takes them.
+        arguments: name and keyword arguments of the network, as `create_model` takes them.
         recipe: how it was trained.
         card: whatever else there is to say, as JSON.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with atomic_path(folder / WEIGHTS) as partial:
-        save_file({name: value.cpu().contiguous() for name, value in model.state_dict().items()}, partial)
-    with atomic_path(folder / CARD) as partial:
-        partial.write_text(
-            json.dumps({"schema": 1, "model": arguments, "recipe": asdict(recipe), **card}, indent=1), encoding="utf-8"
-        )
+    content = {"schema": 1, "model": arguments, "recipe": asdict(recipe), **card}
+    write_text(folder / CARD, json.dumps(content, indent=1) + "\n")
 
 
 def learnt_images(path: Path) -> frozenset[str]:
     """Digests of the images that weights were trained and selected on, as far as their card says."""
-    return frozenset(_card(path).get("learnt", ()))
+    return frozenset(read_card(path).get("learnt", ()))
 
 
 def learnt_levels(path: Path) -> Levels:
@@ -48,14 +55,14 @@ def learnt_levels(path: Path) -> Levels:
     Raises:
         DataError: if the card says something else.
     """
-    levels = _card(path).get("levels", "full")
+    levels = read_card(path).get("levels", "full")
     try:
         return parse_levels(levels if isinstance(levels, str) else ",".join(map(str, levels)))
     except (ParameterError, TypeError) as error:
         raise DataError(f"The card beside {path} has levels {levels!r}, which are none.") from error
 
 
-def _card(path: Path) -> dict[str, Any]:
+def read_card(path: Path) -> dict[str, Any]:
     """The card beside some weights; empty where there is none."""
     try:
         found: dict[str, Any] = json.loads(

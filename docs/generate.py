@@ -62,7 +62,7 @@ def bounds(metadata: list[object]) -> str:
 
 def params_page() -> str:
     """``docs/reference/params.md``."""
-    from datransnet.data.presentation import Presentation
+    from datransnet.data.batch_recipe import BatchRecipe
     from datransnet.engine.recipe import Recipe
     from pipeline.study.params import Params
 
@@ -93,7 +93,7 @@ def params_page() -> str:
         "```text",
         inspect.getdoc(Recipe) or "",
         "",
-        inspect.getdoc(Presentation) or "",
+        inspect.getdoc(BatchRecipe) or "",
         "```",
         "",
         "| key | default |",

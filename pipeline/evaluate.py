@@ -10,7 +10,7 @@ import numpy as np
 from datransnet.atomic import atomic_path
 from datransnet.data.dataset import Images, load_part
 from datransnet.data.manifest import Part
-from datransnet.data.scores import find_predictions, read_scores
+from datransnet.data.score_maps import find_predictions, read_scores
 from datransnet.data.splits import SANITATION
 from datransnet.metrics import operating_point, roc
 from pipeline.console import Progress, Row

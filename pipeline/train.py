@@ -1,12 +1,12 @@
 """Stage train: the winner of the search on all seeds; the best by validation becomes ``models/best/``."""
 
-import json
 import shutil
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 from datransnet.atomic import atomic_path
+from datransnet.weights import WEIGHTS, write_card
 from pipeline.parallel.train_stage import train_all
 from pipeline.runs.execute import Job
 from pipeline.runs.record import Record
@@ -28,24 +28,23 @@ def _publish(study: Study, jobs: Sequence[Job], records: Sequence[Record]) -> Pa
     best = max(range(len(jobs)), key=lambda index: records[index].best_iou)
     run, manifest = jobs[best].run, study.manifest
     rules = study.params.rules
-    card = {
-        "schema": 1,
-        "key": run.key,
-        "dataset": run.dataset,
-        "split": run.split,
-        "data_digest": run.data_digest,
-        "learnt": sorted(item.image for item in manifest.items if item.part in rules.sees),
-        "levels": manifest.levels,
-        "protocol": run.protocol,
-        "selected_on": rules.selecting_part,
-        "val_iou": records[best].best_iou,
-        "model": run.model,
-        "recipe": vars(run.recipe),
-        "seed": run.seed,
-        "source_digest": run.source,
-    }
     with atomic_path(study.models / "best") as partial:
         partial.mkdir()
-        shutil.copyfile(jobs[best].folder.weights, partial / "weights.safetensors")
-        (partial / "card.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+        shutil.copyfile(jobs[best].folder.weights, partial / WEIGHTS)
+        write_card(
+            partial,
+            run.model,
+            run.recipe,
+            key=run.key,
+            dataset=run.dataset,
+            split=run.split,
+            data_digest=run.data_digest,
+            learnt=sorted(item.image for item in manifest.items if item.part in rules.sees),
+            levels=manifest.levels,
+            protocol=run.protocol,
+            selected_on=rules.selecting_part,
+            val_iou=records[best].best_iou,
+            seed=run.seed,
+            source_digest=run.source,
+        )
     return study.models / "best"

@@ -16,13 +16,12 @@ from datransnet.data.dataset import Images, load_folder, load_part
 from datransnet.data.images import Levels
 from datransnet.data.layouts import find_layout
 from datransnet.data.manifest import PARTS, Manifest, image_digest
-from datransnet.data.scores import find_predictions
+from datransnet.data.score_maps import find_predictions
 from datransnet.engine.distributed import check_device
 from datransnet.engine.predict import predict
-from datransnet.errors import DataError, ParameterError
+from datransnet.errors import DataError, ParameterError, did_you_mean
 from datransnet.metrics import CONVENTIONS, calibration, evaluate, summarise
 from datransnet.metrics.evaluation import Pair
-from datransnet.registry import did_you_mean
 from datransnet.weights import learnt_images, learnt_levels, load_weights
 
 log = logging.getLogger(__name__)

@@ -2,9 +2,9 @@
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from datransnet.commands.assignments import parse_assignments
+from datransnet.engine.cost import operations_of
 from datransnet.models import create_model
 
 
@@ -17,8 +17,7 @@ def _live(model: nn.Module, height: int, width: int) -> set[str]:
 def info_command(name: str, pairs: list[str], height: int, width: int) -> None:
     """Print layers, parameters, operations and size of a network."""
     model = create_model(name, **parse_assignments(pairs))
-    with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        model.eval()(torch.rand(1, 1, height, width))
+    operations = operations_of(model, height, width) / 1e9
     live = _live(model, 64, 64)
     count = {key: parameter.numel() for key, parameter in model.named_parameters()}
     for child, module in model.named_children():
@@ -28,5 +27,4 @@ def info_command(name: str, pairs: list[str], height: int, width: int) -> None:
             print(f"{label:12} {type(part).__name__:28} {sum(p.numel() for p in part.parameters()):>10,} parameters")
     total, alive = sum(count.values()), sum(count[key] for key in live)
     print(f"parameters   {total:,}, of them {alive:,} live and {total - alive:,} dead ({total * 4 / 2**20:.1f} MiB)")
-    operations = counter.get_total_flops() / 1e9
     print(f"operations   {operations:.2f} G at {height}×{width} (a multiply-add is 2), as computed here")

@@ -16,14 +16,14 @@ from PIL.PngImagePlugin import PngInfo
 from scipy import ndimage
 
 from datransnet.atomic import atomic_path
+from datransnet.components import components
 from datransnet.data.images import Luminance, Truth, decode_image, image_size
 from datransnet.data.listing import images_in
 from datransnet.data.oddities import named
-from datransnet.data.scores import ENDING, OVERLAY
+from datransnet.data.score_maps import ENDING, OVERLAY
 from datransnet.engine.distributed import check_device
 from datransnet.engine.predict import ScoreMap, predict_image, tiles
 from datransnet.errors import DataError, ParameterError
-from datransnet.metrics.components import components
 from datransnet.weights import learnt_levels, load_weights
 
 log = logging.getLogger(__name__)

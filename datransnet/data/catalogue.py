@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from datransnet.data.layouts import FOLDERS
-from datransnet.errors import ParameterError
-from datransnet.registry import did_you_mean
+from datransnet.errors import ParameterError, did_you_mean
 
 
 @dataclass(frozen=True)

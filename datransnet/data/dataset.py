@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from datransnet.data.decoded import Pixels, mapped
 from datransnet.data.images import Levels, Luminance, Truth, read_image
 from datransnet.data.layouts import find_layout
 from datransnet.data.manifest import Item, Manifest, Part, pair_digest
 from datransnet.data.masks import MASK_ABOVE, read_mask
 from datransnet.data.pairs import PairReader
+from datransnet.data.pixel_cache import Pixels, cached_pixels
 from datransnet.errors import DataError
 
 DECODED = ".decoded"
@@ -63,7 +63,7 @@ def load_part(folder: Path, *parts: Part) -> Images:
     if not any(item.part in parts for item in manifest.items):
         raise DataError(f"{folder} has no image in its {' or '.join(parts)} part.")
     cache = folder.parent / DECODED / f"{folder.name}-{manifest.digest[:16]}"
-    pixels = mapped(cache / "pixels.npy", lambda: _decode(folder, manifest))
+    pixels = cached_pixels(cache / "pixels.npy", lambda: _decode(folder, manifest))
     _forget_others(cache)
     loaded = Images([], [], [], cache / "+".join(sorted(parts)))
     place = 0

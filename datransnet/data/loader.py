@@ -12,11 +12,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from datransnet.data.batch_recipe import BatchRecipe
 from datransnet.data.dataset import Images
-from datransnet.data.decoded import Pixels, mapped
 from datransnet.data.images import Luminance, Truth
 from datransnet.data.paste import lift_targets, paste
-from datransnet.data.presentation import Presentation
+from datransnet.data.pixel_cache import Pixels, cached_pixels
 from datransnet.data.transforms import resample, resize_image, resize_mask, vary
 
 
@@ -41,7 +41,7 @@ def at_size(data: Images, size: int) -> Pixels:
             pixels[place, 1] = resize_mask(torch.tensor(mask)[None, None].byte(), size, size)[0, 0]
         return pixels
 
-    return mapped(data.cache.with_name(f"{data.cache.name}-{size}.npy"), make) if data.cache else make()
+    return cached_pixels(data.cache.with_name(f"{data.cache.name}-{size}.npy"), make) if data.cache else make()
 
 
 def symmetric(view: npt.NDArray[Any], symmetry: int) -> npt.NDArray[Any]:
@@ -60,7 +60,7 @@ class Loader:
         device: where the batches are wanted.
     """
 
-    def __init__(self, data: Images, how: Presentation, device: str = "cpu") -> None:
+    def __init__(self, data: Images, how: BatchRecipe, device: str = "cpu") -> None:
         self.data, self.how, self.device = data, how, device
         self.whole = at_size(data, how.size) if how.view == "resize" else None
         self.targets = lift_targets(*self._shown()) if how.paste else []

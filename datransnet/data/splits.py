@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from datransnet.atomic import write_text
+from datransnet.components import components
 from datransnet.data.catalogue import Card
 from datransnet.data.duplicates import groups
 from datransnet.data.images import Levels, write_png
@@ -20,9 +21,7 @@ from datransnet.data.masks import MASK_ABOVE
 from datransnet.data.oddities import named
 from datransnet.data.pairs import Mismatch, PairReader
 from datransnet.data.sanitation import Examination
-from datransnet.errors import DataError, ParameterError
-from datransnet.metrics.components import components
-from datransnet.registry import did_you_mean
+from datransnet.errors import DataError, ParameterError, did_you_mean
 from datransnet.seeding import derive_seed
 
 Grouping = Literal["near_duplicates", "order", "none"]

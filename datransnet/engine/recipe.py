@@ -5,14 +5,14 @@ from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
 
-from datransnet.data.presentation import Presentation
+from datransnet.data.batch_recipe import BatchRecipe
 
 Schedule = Literal["multistep", "cosine", "one_cycle", "constant"]
 LossName = Literal["soft_iou", "dice", "bce", "soft_iou_bce"]
 
 
 @dataclass(frozen=True)
-class Recipe(Presentation):
+class Recipe(BatchRecipe):
     """Hyperparameters of one training, with those of its images; the bounds are checked where parameters are read.
 
     Attributes:

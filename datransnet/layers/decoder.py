@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from datransnet.layers.normed import normed
+from datransnet.layers.conv_norm import conv_norm
 
 
 class GatedUpBlock(nn.Module):
@@ -26,5 +26,5 @@ class GatedUpBlock(nn.Module):
         """See the class; returns B×C_out×H×W."""
         up = F.interpolate(deep, scale_factor=2, mode="bilinear", align_corners=False)
         joined = torch.cat([skip, self.gate(feature).sigmoid() * up], dim=1)
-        inner = normed(self.conv1, self.bn1, joined).relu_()
-        return normed(self.conv2, self.bn2, inner).relu_()
+        inner = conv_norm(self.conv1, self.bn1, joined).relu_()
+        return conv_norm(self.conv2, self.bn2, inner).relu_()

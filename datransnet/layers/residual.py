@@ -6,7 +6,7 @@ The shortcut is the identity, or a 1×1 convolution and a batch norm where the c
 
 from torch import Tensor, nn
 
-from datransnet.layers.normed import normed
+from datransnet.layers.conv_norm import conv_norm
 
 
 class ResidualBlock(nn.Module):
@@ -28,8 +28,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """B×C_in×H×W → B×C_out×H×W."""
-        inner = self.activation(normed(self.conv1, self.bn1, x))
-        out: Tensor = self.activation(normed(self.conv2, self.bn2, inner) + self._passed(x))
+        inner = self.activation(conv_norm(self.conv1, self.bn1, x))
+        out: Tensor = self.activation(conv_norm(self.conv2, self.bn2, inner) + self._passed(x))
         return out
 
     def _passed(self, x: Tensor) -> Tensor:
@@ -38,4 +38,4 @@ class ResidualBlock(nn.Module):
         conv, norm = self.shortcut
         assert isinstance(conv, nn.Conv2d)
         assert isinstance(norm, nn.BatchNorm2d)
-        return normed(conv, norm, x)
+        return conv_norm(conv, norm, x)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from datransnet.metrics.levels import score_of_level
+from datransnet.metrics.logit_levels import score_of_level
 
 Values = npt.NDArray[np.float64]
 

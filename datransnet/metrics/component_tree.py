@@ -14,7 +14,7 @@ import numpy.typing as npt
 from scipy import ndimage, sparse
 from scipy.sparse.csgraph import connected_components
 
-from datransnet.metrics.components import EIGHT
+from datransnet.components import EIGHT
 
 Integers = npt.NDArray[np.int64]
 

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from datransnet.errors import ParameterError
-from datransnet.registry import did_you_mean
+from datransnet.errors import ParameterError, did_you_mean
 
 
 @dataclass(frozen=True)

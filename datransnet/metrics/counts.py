@@ -6,9 +6,10 @@ from dataclasses import dataclass, fields
 import numpy as np
 import numpy.typing as npt
 
+from datransnet.components import Components, components
 from datransnet.errors import DataError
-from datransnet.metrics.components import Components, components, match
 from datransnet.metrics.conventions import Convention
+from datransnet.metrics.matching import match
 
 Scores = npt.NDArray[np.floating]
 Mask = npt.NDArray[np.generic]

@@ -19,12 +19,12 @@ import numpy.typing as npt
 from scipy import ndimage
 from scipy.special import expit
 
+from datransnet.components import Components
 from datransnet.metrics.component_tree import component_tree
-from datransnet.metrics.components import Components
 from datransnet.metrics.conventions import Convention
 from datransnet.metrics.counts import Scores, scaled_by_maximum
 from datransnet.metrics.detection import detections
-from datransnet.metrics.levels import LEVELS, level_of, score_of_level
+from datransnet.metrics.logit_levels import LEVELS, level_of, score_of_level
 
 CURVE_POINTS = 400
 """Points of a curve that are enough to draw it."""
@@ -124,7 +124,8 @@ class CurveCounts:
 
     Attributes:
         thresholds: of the Pd-Fa curves, (K,), rising.
-        histogram: background and target pixels by level of their score (`datransnet.metrics.levels`), (2, LEVELS).
+        histogram: background and target pixels by level of their score (see `datransnet.metrics.logit_levels`), of
+            shape (2, LEVELS).
         background_hits: background pixels at or above each of `TARGET_STEPS`, max-scaled, (101,).
         target_hits: targets with such a pixel, (101,).
         targets: number of targets.

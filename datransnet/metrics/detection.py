@@ -6,8 +6,9 @@ from typing import Literal
 
 import numpy as np
 
+from datransnet.components import Components
 from datransnet.metrics.component_tree import ComponentTree, Integers
-from datransnet.metrics.components import DISTANCE, Components
+from datransnet.metrics.matching import DISTANCE
 
 
 @dataclass(frozen=True)

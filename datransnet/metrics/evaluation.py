@@ -8,7 +8,7 @@ from itertools import islice
 
 import numpy as np
 
-from datransnet.metrics.components import components
+from datransnet.components import components
 from datransnet.metrics.conventions import Convention, convention_named
 from datransnet.metrics.counts import Counts, Mask, Scores, count_each, validate
 from datransnet.metrics.curves import CurveCounts, Curves, Values, count_curves, logit_thresholds

@@ -6,8 +6,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from datransnet.metrics.components import components, match
+from datransnet.components import components
 from datransnet.metrics.counts import Mask, Scores, validate
+from datransnet.metrics.matching import match
 
 SURROUND = 3
 """A target's background is a window this many times its bounding box, at least 3 pixels more on each side, without

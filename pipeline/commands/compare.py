@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from datransnet.data.dataset import load_part
-from datransnet.errors import ParameterError
-from datransnet.registry import did_you_mean
+from datransnet.errors import ParameterError, did_you_mean
 from pipeline.console import say
 from pipeline.reporting.result_tables import beside
 from pipeline.reporting.statistics import compare, estimates, holm

@@ -11,8 +11,7 @@ from typing import Any
 import yaml
 
 from datransnet.atomic import write_text
-from datransnet.errors import ParameterError
-from datransnet.registry import did_you_mean
+from datransnet.errors import ParameterError, did_you_mean
 from pipeline.study.read_params import parse_params, read_yaml
 from pipeline.study.study import Study
 

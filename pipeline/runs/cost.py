@@ -7,9 +7,9 @@ from pathlib import Path
 
 import torch
 from torch.utils.benchmark import Timer
-from torch.utils.flop_counter import FlopCounterMode
 
 from datransnet.atomic import write_text
+from datransnet.engine.cost import operations_of, parameters_of
 from datransnet.models import create_model
 from pipeline.runs.provenance import environment
 from pipeline.runs.record import RunFolder
@@ -19,11 +19,9 @@ from pipeline.study.resources import Resources
 
 def cost(run: Run) -> dict[str, int]:
     """``parameters`` of a run's network, and ``operations`` on one image of its recipe's size, 2 a multiply-add."""
-    model = create_model(**run.model).eval()
-    with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        model(torch.zeros(1, 1, run.recipe.size, run.recipe.size))
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    return {"parameters": parameters, "operations": counter.get_total_flops()}
+    model = create_model(**run.model)
+    size = run.recipe.size
+    return {"parameters": parameters_of(model), "operations": operations_of(model, size, size)}
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,16 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
-from datransnet.atomic import atomic_path, remove_partials, write_text
+from datransnet.atomic import remove_partials, write_text
 from datransnet.data.dataset import Images, load_part
 from datransnet.engine.distributed import together
 from datransnet.engine.fit import Epoch, finished, fit
 from datransnet.errors import DATransNetError, LostError, TrainingError
 from datransnet.models import Network, create_model
 from datransnet.seeding import derive_seed
+from datransnet.weights import save_state
 from pipeline.console import Row
 from pipeline.runs.provenance import environment, git_revision, now
 from pipeline.runs.record import Record, RunFolder
@@ -126,8 +127,7 @@ def execute(job: Job) -> Generator[Epoch, None, None]:
                     job.report(record)
                     if not finished(job.run.recipe, record.history):
                         yield metrics
-            with atomic_path(folder.weights) as partial:
-                save_file({name: value.cpu().contiguous() for name, value in model.state_dict().items()}, partial)
+            save_state(model, folder.weights)
             record = replace(record, status=Status.DONE, finished=now())
             folder.write(record)
             folder.checkpoint.unlink(missing_ok=True)

@@ -50,11 +50,22 @@ def closure(*modules: str) -> set[Path]:
     return files
 
 
-def _without_docstrings(tree: ast.Module) -> ast.Module:
+def _without_prose(tree: ast.Module) -> ast.Module:
+    """A module without docstrings, also those below constants: a string that nothing uses decides nothing."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
-            node.body = node.body[1:]
+        for field in ("body", "orelse", "finalbody"):
+            statements = getattr(node, field, None)
+            if isinstance(statements, list):
+                setattr(node, field, [each for each in statements if not _is_prose(each)])
     return tree
+
+
+def _is_prose(statement: ast.stmt) -> bool:
+    return (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+    )
 
 
 @cache
@@ -62,6 +73,6 @@ def source_digest(*modules: str) -> str:
     """A digest of what the closure of some modules does: neither comments, docstrings nor layout change it."""
     digest = hashlib.sha256()
     for path in sorted(closure(*modules)):
-        tree = _without_docstrings(ast.parse(path.read_text(encoding="utf-8")))
+        tree = _without_prose(ast.parse(path.read_text(encoding="utf-8")))
         digest.update(f"{path.relative_to(ROOT).as_posix()}\n{ast.dump(tree)}\n".encode())
     return digest.hexdigest()[:16]

@@ -8,7 +8,7 @@ from datransnet.atomic import atomic_path
 from datransnet.data.dataset import Images
 from datransnet.data.manifest import Part
 from datransnet.engine.predict import ScoreMap, predict
-from datransnet.metrics.levels import to_logits, to_scores
+from datransnet.metrics.logit_levels import to_logits, to_scores
 from pipeline.runs.execute import load_trained
 from pipeline.runs.record import RunFolder
 from pipeline.runs.run import Run

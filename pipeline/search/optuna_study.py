@@ -9,8 +9,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.exc import OperationalError
 
-from datransnet.errors import DATransNetError, ParameterError
-from datransnet.registry import did_you_mean
+from datransnet.errors import DATransNetError, ParameterError, did_you_mean
 from pipeline.search.sampler import make_sampler
 from pipeline.search.space import distribution, is_complete
 from pipeline.study.search_space import Tune

@@ -10,9 +10,8 @@ from datransnet.data.catalogue import CATALOGUE, Card, own_card
 from datransnet.data.images import Levels
 from datransnet.data.splits import Grouping, known_split
 from datransnet.engine.recipe import Recipe
-from datransnet.errors import ParameterError
+from datransnet.errors import ParameterError, did_you_mean
 from datransnet.metrics.conventions import CONVENTIONS
-from datransnet.registry import did_you_mean
 from pipeline.study.protocol import PROTOCOLS, Protocol, ProtocolName
 from pipeline.study.resources import Cluster, Resources
 from pipeline.study.search_space import Tune

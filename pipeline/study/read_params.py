@@ -9,8 +9,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from datransnet.engine.recipe import Recipe
-from datransnet.errors import ParameterError
-from datransnet.registry import did_you_mean
+from datransnet.errors import ParameterError, did_you_mean
 from pipeline.study.params import Params
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field, JsonValue, model_validator
 
 from datransnet.engine.recipe import Recipe
-from datransnet.registry import did_you_mean
+from datransnet.errors import did_you_mean
 from pipeline.study.section import Strict
 
 

@@ -3,7 +3,6 @@
 MLflow stores a copy of this code with the model and calls `_load_pyfunc` when the model is loaded.
 """
 
-import json
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -16,7 +15,7 @@ from datransnet.data.images import Levels, to_luminance
 from datransnet.engine.predict import predict_image
 from datransnet.engine.recipe import Recipe
 from datransnet.models import Network
-from datransnet.weights import learnt_levels, load_weights
+from datransnet.weights import learnt_levels, load_weights, read_card
 from pipeline.runs.source import PACKAGES, ROOT
 
 REQUIREMENTS = ("torch", "numpy", "scipy", "pillow", "safetensors", "filelock", "annotated-types")
@@ -57,7 +56,7 @@ def register(client: Any, uri: str, run: str, name: str, folder: Path) -> None:
     from mlflow.models import ModelSignature
     from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
 
-    card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+    card = read_card(folder)
     known = client.search_model_versions(f"name = '{name}'")
     if any(found.tags.get("run_key") == card["key"] and JUDGED in found.tags for found in known):
         return

@@ -25,7 +25,7 @@ from datransnet.metrics import (
     summarise,
 )
 from datransnet.metrics.curves import CURVE_POINTS, thinned
-from datransnet.metrics.levels import to_logits, to_scores
+from datransnet.metrics.logit_levels import to_logits, to_scores
 
 STEPS = np.array([0.0, 0.1, 0.3, 0.5, 0.50001, 0.9, 1.0])
 

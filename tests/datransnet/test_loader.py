@@ -9,11 +9,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from datransnet.data.batch_recipe import BatchRecipe
 from datransnet.data.dataset import Images, load_part
-from datransnet.data.decoded import mapped
 from datransnet.data.loader import Loader, at_size, shrink, to_input
 from datransnet.data.paste import lift_targets, paste
-from datransnet.data.presentation import Presentation
+from datransnet.data.pixel_cache import cached_pixels
 from datransnet.data.transforms import resample, resize_image, resize_mask, vary
 
 
@@ -65,7 +65,7 @@ def test_damaged_pixels_are_decoded_again(data, damage):
 def test_where_nothing_can_be_written_pixels_stay_in_memory(tmp_path):
     (tmp_path / "file").write_text("in the way of a folder", encoding="utf-8")
     array = np.arange(6, dtype=np.uint8)
-    assert np.array_equal(mapped(tmp_path / "file" / "pixels.npy", lambda: array), array)
+    assert np.array_equal(cached_pixels(tmp_path / "file" / "pixels.npy", lambda: array), array)
 
 
 def test_whole_images_at_one_size_are_shared_too(data):
@@ -80,7 +80,7 @@ def test_whole_images_at_one_size_are_shared_too(data):
 @pytest.mark.parametrize("view", ["crop", "resize"])
 def test_an_epoch_shows_every_image_once(scenes, view):
     data = load_part(scenes, "train")
-    how = Presentation(view=view, size=64, target_share=0.5, zoom=1.5, augment=True, intensity=0.5, paste=0.5)
+    how = BatchRecipe(view=view, size=64, target_share=0.5, zoom=1.5, augment=True, intensity=0.5, paste=0.5)
     seen = list(Loader(data, how).epoch(np.random.default_rng(0)))
     assert [len(images) for images, _ in seen] == [4, 4]  # nine images: the last batch of one is left out
     for images, masks in seen:
@@ -93,7 +93,7 @@ def test_an_epoch_shows_every_image_once(scenes, view):
 
 @pytest.mark.parametrize("zoom", [1.0, 2.0])
 def test_a_window_on_a_target_holds_it(zoom):
-    loader = Loader(one_target(), Presentation(view="crop", size=32, target_share=1.0, zoom=zoom, augment=True))
+    loader = Loader(one_target(), BatchRecipe(view="crop", size=32, target_share=1.0, zoom=zoom, augment=True))
     for seed in range(20):
         images, masks = loader.batch(np.array([0]), np.random.default_rng(seed))
         assert images.shape == (1, 1, 32, 32)
@@ -104,7 +104,7 @@ def test_a_window_on_a_target_holds_it(zoom):
 def test_all_eight_symmetries_are_shown_to_image_and_mask_alike():
     rng = np.random.default_rng(0)
     image = rng.integers(0, 255, size=(32, 32), dtype=np.uint8)
-    loader = Loader(Images(["a"], [image], [image > 99]), Presentation(view="crop", size=32, augment=True))
+    loader = Loader(Images(["a"], [image], [image > 99]), BatchRecipe(view="crop", size=32, augment=True))
     shown = set()
     for _ in range(200):
         images, masks = loader.batch(np.array([0]), rng)
@@ -158,7 +158,7 @@ def test_a_pasted_target_is_brighter_than_where_it_lands():
 def test_pasted_targets_have_the_scale_of_the_image_they_are_in():
     image, mask = np.zeros((512, 512), dtype=np.uint8), np.zeros((512, 512), dtype=bool)
     image[40:48, 40:48], mask[40:48, 40:48] = 200, True
-    loader = Loader(Images(["a"], [image], [mask]), Presentation(view="resize", size=128, paste=1.0, batch_size=1))
+    loader = Loader(Images(["a"], [image], [mask]), BatchRecipe(view="resize", size=128, paste=1.0, batch_size=1))
     _, masks = next(loader.epoch(np.random.default_rng(0)))
     assert int(masks.sum()) == 2 * 2 * 2  # two targets of 8×8 at a quarter of the size
 
@@ -166,5 +166,5 @@ def test_pasted_targets_have_the_scale_of_the_image_they_are_in():
 @pytest.mark.parametrize(("batch_size", "images"), [(1, 5), (2, 4), (4, 4)])
 def test_only_a_last_batch_of_one_is_left_out(batch_size, images):
     five = Images(list("abcde"), *([array] * 5 for array in (one_target().images[0], one_target().masks[0])))
-    loader = Loader(five, Presentation(view="crop", size=32, batch_size=batch_size))
+    loader = Loader(five, BatchRecipe(view="crop", size=32, batch_size=batch_size))
     assert sum(len(batch) for batch, _ in loader.epoch(np.random.default_rng(0))) == images

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from datransnet.components import components
 from datransnet.errors import DataError, ParameterError
 from datransnet.metrics import CONVENTIONS, roc, score
-from datransnet.metrics.components import components, match
+from datransnet.metrics.matching import match
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from annotated_types import Ge, Le
 
 
 @dataclass(frozen=True)
-class Presentation:
+class BatchRecipe:
     """What decides the batches of an epoch, beside the images and a seed.
 
     Attributes:

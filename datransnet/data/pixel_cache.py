@@ -1,4 +1,4 @@
-"""Decoded pixels as memory-mapped files: decoded once, and shared read-only by all trainings of a machine."""
+"""Decoded pixels as memory-cached_pixels files: decoded once, and shared read-only by all trainings of a machine."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +11,7 @@ from datransnet.atomic import atomic_path
 Pixels = npt.NDArray[np.uint8]
 
 
-def mapped(path: Path, make: Callable[[], Pixels]) -> Pixels:
+def cached_pixels(path: Path, make: Callable[[], Pixels]) -> Pixels:
     """The array in a file, read-only; made and written first where the file is missing or damaged.
 
     Where the file cannot be written (a read-only dataset, a full disk), the array stays in this process's memory:

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-def normed(conv: nn.Conv2d, norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
+def conv_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
     """``norm(conv(x))``; B×C_in×H×W → B×C_out×….
 
     In evaluation the norm is a scale and a shift of each channel, which the kernel takes over: one pass less over the
