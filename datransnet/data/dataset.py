@@ -41,12 +41,12 @@ class Images:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def subset(self, places: Sequence[int]) -> "Images":
-        """The images at some places."""
+    def subset(self, indices: Sequence[int]) -> "Images":
+        """The images at some indices."""
         return Images(
-            [self.ids[place] for place in places],
-            [self.images[place] for place in places],
-            [self.masks[place] for place in places],
+            [self.ids[index] for index in indices],
+            [self.images[index] for index in indices],
+            [self.masks[index] for index in indices],
         )
 
 
@@ -66,11 +66,11 @@ def load_part(folder: Path, *parts: Part) -> Images:
     pixels = cached_pixels(cache / "pixels.npy", lambda: _decode(folder, manifest))
     _forget_others(cache)
     loaded = Images([], [], [], cache / "+".join(sorted(parts)))
-    place = 0
+    start = 0
     for item in manifest.items:
         area = item.height * item.width
-        image, mask = pixels[place : place + 2 * area].reshape(2, item.height, item.width)
-        place += 2 * area
+        image, mask = pixels[start : start + 2 * area].reshape(2, item.height, item.width)
+        start += 2 * area
         if item.part in parts:
             loaded.ids.append(item.id)
             loaded.images.append(image)
@@ -85,11 +85,11 @@ def _decode(folder: Path, manifest: Manifest) -> Pixels:
 
 def _read(folder: Path, item: Item) -> tuple[Luminance, Pixels]:
     """An image and its mask of 0 and 1, checked against the manifest."""
-    place = folder / ("test" if item.part == "test" else "trainval")
-    image = read_image(place / "images" / f"{item.id}.png")
-    mask = read_mask(place / "masks" / f"{item.id}.png")
+    part = folder / ("test" if item.part == "test" else "trainval")
+    image = read_image(part / "images" / f"{item.id}.png")
+    mask = read_mask(part / "masks" / f"{item.id}.png")
     if pair_digest(image, mask) != item.digest:
-        raise DataError(f"{place}: {item.id} is not the image of the manifest. Run the split stage again.")
+        raise DataError(f"{part}: {item.id} is not the image of the manifest. Run the split stage again.")
     return image, mask.view(np.uint8)
 
 
@@ -120,7 +120,7 @@ def load_folder(folder: Path, part: Part | None = None, above: int = MASK_ABOVE,
         raise DataError(
             f"{folder} has no {part} part; it has {', '.join(sorted(set(layout.parts.values()))) or 'none'}."
         )
-    found = list(reader.read(pairs))
+    read = list(reader.read(pairs))
     reader.oddities.note("files are left out: of other systems, or of kinds that are not read", *layout.foreign)
-    images, masks = [pair.image for _, pair in found], [pair.mask for _, pair in found]
-    return Images([id_ for id_, _ in found], images, masks, remarks=reader.oddities.line())
+    images, masks = [pair.image for _, pair in read], [pair.mask for _, pair in read]
+    return Images([id_ for id_, _ in read], images, masks, remarks=reader.oddities.line())

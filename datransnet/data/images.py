@@ -49,20 +49,20 @@ class Decoded:
         pixels: H×W luminance, upright.
         mode: of the file, as Pillow calls it.
         orientation: EXIF's, from 1 (stored upright) to 8.
-        found: how many levels the file holds, where 8 bits at these levels may be too few for them; else 0.
+        held: how many levels the file holds, where 8 bits at these levels may be too few for them; else 0.
         kept: how many of them are still different in `pixels`.
     """
 
     pixels: Luminance
     mode: str
     orientation: int = 1
-    found: int = 0
+    held: int = 0
     kept: int = 0
 
     @property
     def loses_levels(self) -> bool:
         """Whether these levels leave too little of what the file holds."""
-        return self.kept < min(FEW_LEVELS, self.found)
+        return self.kept < min(FEW_LEVELS, self.held)
 
     def as_stored(self) -> "Decoded":
         """The same image as its pixels lie in the file, whatever EXIF says."""

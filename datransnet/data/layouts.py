@@ -70,8 +70,8 @@ def _below(folder: Path, depth: int, above: frozenset[Path] = frozenset()) -> It
             yield from _below(path, depth - 1, above)
 
 
-def _is_split(place: Path) -> bool:
-    return all((place / part / kind).is_dir() for part in SPLIT for kind in KINDS[0])
+def _is_split(candidate: Path) -> bool:
+    return all((candidate / part / kind).is_dir() for part in SPLIT for kind in KINDS[0])
 
 
 def find_layout(folder: Path, called: Path | None = None) -> Layout:
@@ -88,13 +88,13 @@ def find_layout(folder: Path, called: Path | None = None) -> Layout:
     if not folder.is_dir():
         raise DataError(f"There is no folder {called}. Fetch the dataset again.")
     fits: list[tuple[Path, tuple[str, str] | None]] = []
-    for place in _below(folder, DEPTH):
-        if _is_split(place):
-            fits.append((place, None))
-        elif place == folder or not (place.name in SPLIT and _is_split(place.parent)):
-            fits += [(place, kind) for kind in KINDS if all((place / name).is_dir() for name in kind)]
+    for candidate in _below(folder, DEPTH):
+        if _is_split(candidate):
+            fits.append((candidate, None))
+        elif candidate == folder or not (candidate.name in SPLIT and _is_split(candidate.parent)):
+            fits += [(candidate, kind) for kind in KINDS if all((candidate / name).is_dir() for name in kind)]
     if len(fits) > 1:
-        seen = [f"{place.relative_to(folder)}/ with {' and '.join(kind or SPLIT)}" for place, kind in fits]
+        seen = [f"{candidate.relative_to(folder)}/ with {' and '.join(kind or SPLIT)}" for candidate, kind in fits]
         raise DataError(f"{called} fits {len(fits)} layouts ({'; '.join(seen)}). Keep one.")
     if not fits:
         there = ", ".join(sorted(path.name for path in folder.iterdir())[:8])
@@ -109,12 +109,12 @@ def find_layout(folder: Path, called: Path | None = None) -> Layout:
         return Layout(root, pairs, lists=_find_lists(root, shown), foreign=tuple(foreign))
     pairs, foreign, parts = {}, [], dict[str, Part]()
     for part, name in (("train", "trainval"), ("test", "test")):
-        found, left = _find_pairs(root / name, KINDS[0], shown / name)
-        if both := sorted(set(found) & set(pairs)):
+        inside, left = _find_pairs(root / name, KINDS[0], shown / name)
+        if both := sorted(set(inside) & set(pairs)):
             raise DataError(f"{called}: {both[0]} is in trainval and in test. The split leaks.")
-        pairs |= found
+        pairs |= inside
         foreign += left
-        parts |= dict.fromkeys(found, part)  # type: ignore[arg-type]
+        parts |= dict.fromkeys(inside, part)  # type: ignore[arg-type]
     return Layout(root, pairs, parts, foreign=tuple(foreign))
 
 
@@ -126,27 +126,27 @@ def _find_lists(root: Path, shown: Path) -> dict[str, dict[Part, Path]]:
     Raises:
         DataError: if two lists are of the same part and split; both are named.
     """
-    found: dict[str, dict[str, Path]] = {}
+    splits: dict[str, dict[str, Path]] = {}
     for path in files_below(root):
         inside = path.relative_to(root)
         if path.suffix.lower() != ".txt" or is_foreign(inside) or not (words := _LIST.fullmatch(path.stem)):
             continue
         part = (words[1] or words[4]).lower()
-        lists = found.setdefault(words["behind"] or words["before"] or path.parent.name, {})
+        lists = splits.setdefault(words["behind"] or words["before"] or path.parent.name, {})
         if part in lists:
             first, second = (shown / other.relative_to(root) for other in (lists[part], path))
             raise DataError(f"{first} and {second} are two lists of one split and part. Rename or remove one of them.")
         lists[part] = path
-    for lists in found.values():
+    for lists in splits.values():
         if "trainval" in lists:
             both = lists.pop("trainval")
             lists.setdefault("train", both)
-    return {name: lists for name, lists in found.items() if {"train", "test"} <= set(lists)}  # type: ignore[misc]
+    return {name: lists for name, lists in splits.items() if {"train", "test"} <= set(lists)}  # type: ignore[misc]
 
 
 def by_stem(folder: Path, shown: Path) -> tuple[dict[str, Path], list[str]]:
     """Images of a folder by their names without ending, in one Unicode form; and the names of foreign files."""
-    found: dict[str, Path] = {}
+    stems: dict[str, Path] = {}
     images, foreign = images_in(folder)
     if nested := [path.name for path in sorted(folder.iterdir()) if path.is_dir() and _holds_images(path)]:
         raise DataError(
@@ -156,10 +156,10 @@ def by_stem(folder: Path, shown: Path) -> tuple[dict[str, Path], list[str]]:
         stem = unicodedata.normalize("NFC", path.stem)
         if any("\ud800" <= letter <= "\udfff" for letter in stem):
             raise DataError(f"{shown} holds {path.name!r}, whose name is not UTF-8. Rename it.")
-        if stem in found:
-            raise DataError(f"{shown} holds {found[stem].name} and {path.name}: remove one of them.")
-        found[stem] = path
-    return found, [path.name for path in foreign]
+        if stem in stems:
+            raise DataError(f"{shown} holds {stems[stem].name} and {path.name}: remove one of them.")
+        stems[stem] = path
+    return stems, [path.name for path in foreign]
 
 
 def _holds_images(folder: Path) -> bool:

@@ -36,9 +36,9 @@ def at_size(data: Images, size: int) -> Pixels:
 
     def make() -> Pixels:
         pixels = np.empty((len(data), 2, size, size), dtype=np.uint8)
-        for place, (image, mask) in enumerate(zip(data.images, data.masks, strict=True)):
-            pixels[place, 0] = shrink(image, size)
-            pixels[place, 1] = resize_mask(torch.tensor(mask)[None, None].byte(), size, size)[0, 0]
+        for number, (image, mask) in enumerate(zip(data.images, data.masks, strict=True)):
+            pixels[number, 0] = shrink(image, size)
+            pixels[number, 1] = resize_mask(torch.tensor(mask)[None, None].byte(), size, size)[0, 0]
         return pixels
 
     return cached_pixels(data.cache.with_name(f"{data.cache.name}-{size}.npy"), make) if data.cache else make()
@@ -92,13 +92,13 @@ class Loader:
         if zoomed:
             windows = np.rint(how.size * how.zoom ** rng.uniform(-1, 1, size=number)).astype(np.int64)
         pixels = np.empty((2, number, windows.max(), windows.max()), dtype=np.uint8)
-        for place, (index, window) in enumerate(zip(chosen, windows, strict=True)):
+        for slot, (index, window) in enumerate(zip(chosen, windows, strict=True)):
             image, mask = self._window(index, window, rng)
             if self.targets and rng.random() < how.paste:
                 image, mask = paste(image, mask, self.targets, rng)
             symmetry = int(rng.integers(8)) if how.augment else 0
-            pixels[0, place, :window, :window] = symmetric(image, symmetry)
-            pixels[1, place, :window, :window] = symmetric(mask, symmetry)
+            pixels[0, slot, :window, :window] = symmetric(image, symmetry)
+            pixels[1, slot, :window, :window] = symmetric(mask, symmetry)
         images = to_input(pixels[0], self.device)
         masks = torch.from_numpy(pixels[1]).to(self.device).unsqueeze(1).float()
         if zoomed:

@@ -26,7 +26,7 @@ class Target:
 
 def lift_targets(images: list[Luminance], masks: list[Truth]) -> list[Target]:
     """Every target of some images, one for each 8-connected component of the masks."""
-    found = []
+    targets = []
     for image, mask in zip(images, masks, strict=True):
         labels, _ = ndimage.label(mask, structure=np.ones((3, 3)))
         for number, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1):
@@ -34,8 +34,8 @@ def lift_targets(images: list[Luminance], masks: list[Truth]) -> list[Target]:
             beside = image[around][~mask[around]]
             own = labels[rows, columns] == number
             level = np.median(beside) if beside.size else 0.0
-            found.append(Target(np.where(own, image[rows, columns] - np.float32(level), 0).astype(np.float32), own))
-    return found
+            targets.append(Target(np.where(own, image[rows, columns] - np.float32(level), 0).astype(np.float32), own))
+    return targets
 
 
 def paste(image: Luminance, mask: Truth, targets: list[Target], rng: np.random.Generator) -> tuple[Luminance, Truth]:
@@ -45,8 +45,8 @@ def paste(image: Luminance, mask: Truth, targets: list[Target], rng: np.random.G
     if room.min() < 0:
         return image, mask
     top, left = rng.integers(room + 1)
-    place = np.s_[top : top + target.mask.shape[0], left : left + target.mask.shape[1]]
+    window = np.s_[top : top + target.mask.shape[0], left : left + target.mask.shape[1]]
     image, mask = image.copy(), mask.copy()
-    image[place] = np.clip(np.rint(image[place] + target.excess), 0, 255)
-    mask[place] |= target.mask
+    image[window] = np.clip(np.rint(image[window] + target.excess), 0, 255)
+    mask[window] |= target.mask
     return image, mask

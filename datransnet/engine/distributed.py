@@ -58,21 +58,21 @@ def join_processes(device: str) -> str:
     return _meet(device, int(os.environ["LOCAL_RANK"]))
 
 
-def _meet(device: str, place: int, meeting: str | None = None, number: int = -1) -> str:
-    """Meet the other processes as number ``place`` of this machine, on a GPU of its own if on any; returns it.
+def _meet(device: str, rank: int, meeting: str | None = None, number: int = -1) -> str:
+    """Meet the other processes as number ``rank`` of this machine, on a GPU of its own if on any; returns it.
 
     They meet at a file ``meeting``, of which ``torch`` is given no address, since it would not read escapes in it; or,
     without one, where the environment says.
     """
     if device.startswith("cuda"):
-        device = f"cuda:{place}"
+        device = f"cuda:{rank}"
         torch.cuda.set_device(device)
     backend = "nccl" if device.startswith("cuda") else "gloo"
     if meeting is None:
         dist.init_process_group(backend)
     else:
         store = dist.FileStore(meeting, number)  # type: ignore[attr-defined]  # public, though its hints do not say so
-        dist.init_process_group(backend, store=store, rank=place, world_size=number)
+        dist.init_process_group(backend, store=store, rank=rank, world_size=number)
     return device
 
 

@@ -128,10 +128,10 @@ class _Training:
 
     def validate(self, validation: Images, number: int) -> dict[str, float]:
         """Metrics on the validation part; remembers the weights if they are the best so far."""
-        found = score_images(self.judged, validation, self.recipe, self.device)
-        if found.iou > self.best.iou:
-            self.best = Best(found.iou, number, copy.deepcopy(self.judged.state_dict()))
-        return {"val_iou": found.iou, "val_niou": found.niou, "val_pd": found.pd, "val_fa": found.fa}
+        score = score_images(self.judged, validation, self.recipe, self.device)
+        if score.iou > self.best.iou:
+            self.best = Best(score.iou, number, copy.deepcopy(self.judged.state_dict()))
+        return {"val_iou": score.iou, "val_niou": score.niou, "val_pd": score.pd, "val_fa": score.fa}
 
 
 def finished(recipe: Recipe, history: list[Epoch]) -> bool:

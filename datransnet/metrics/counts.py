@@ -99,16 +99,16 @@ def count_each(
     predictions = {}
     for scaled in {convention.scaled for convention in conventions}:
         binary = scaled_by_maximum(scores) > threshold if scaled else plain
-        found = components(binary)
+        predicted = components(binary)
         hits = int(np.count_nonzero(binary & truth))
-        predictions[scaled] = found, match(targets, found), hits, int(np.count_nonzero(binary)) - hits
+        predictions[scaled] = predicted, match(targets, predicted), hits, int(np.count_nonzero(binary)) - hits
     counts = []
     for convention in conventions:
-        found, owner, true_positive, false_positive = predictions[convention.scaled]
+        predicted, owner, true_positive, false_positive = predictions[convention.scaled]
         used = owner[owner >= 0]
-        unused = np.delete(found.areas, used)
+        unused = np.delete(predicted.areas, used)
         if convention.fa == "areas":
-            unused = unused[~np.isin(unused, found.areas[used])]
+            unused = unused[~np.isin(unused, predicted.areas[used])]
         counts.append(
             Counts(
                 intersection=intersection,
