@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable
 from inspect import formatannotation
 from pathlib import Path
-from typing import Annotated, get_args, get_origin
+from typing import Annotated, get_args, get_origin, get_type_hints
 
 import typer
 from pydantic import BaseModel
@@ -131,6 +131,59 @@ def commands_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def dataclasses_in(annotation: object) -> list[type]:
+    """Dataclasses that a field's type speaks of."""
+    if inspect.isclass(annotation) and get_origin(annotation) is None and dataclasses.is_dataclass(annotation):
+        return [annotation]
+    return [inner for part in get_args(annotation) for inner in dataclasses_in(part)]
+
+
+def explained(kind_: type) -> tuple[str, dict[str, str]]:
+    """What a dataclass's docstring says of it, and of each of its attributes."""
+    about, _, rest = (inspect.getdoc(kind_) or "").partition("\nAttributes:\n")
+    lines = re.findall(r"^    (\w+): (.*(?:\n {8,}.*)*)", rest, re.MULTILINE)
+    return about.strip(), {name: " ".join(text.split()) for name, text in lines}
+
+
+def results_page() -> str:
+    """``docs/reference/results.md``."""
+    from datransnet.engine.recipe import Recipe
+    from datransnet.metrics import Score
+    from pipeline.runs.trained import TrainedRuns
+    from pipeline.scoring.evaluation import Costs, StudyEvaluation
+    from pipeline.study.handover import Tuned
+
+    lines = [
+        "# results/",
+        "",
+        "What stages hand to each other; written from the code by `make docs`. Every file has `schema: 1`.",
+        "",
+        "```python",
+        "from pathlib import Path",
+        "from pipeline.study.handover import Tuned, read_result",
+        "",
+        'tuned = read_result(Path("results/tune.json"), Tuned, "tune")',
+        "```",
+    ]
+    queue: list[tuple[str, type]] = [("", kind_) for kind_ in (Tuned, TrainedRuns, StudyEvaluation, Costs)]
+    seen: set[type] = {Recipe}  # params.md has it
+    while queue:
+        level, kind_ = queue.pop(0)
+        if kind_ in seen:
+            continue
+        seen.add(kind_)
+        about, attributes = explained(kind_)
+        lines += ["", f"##{level} {kind_.__name__}", "", about, "", "| key | type | |", "|---|---|---|"]
+        inner: list[tuple[str, type]] = []
+        for name, annotation in get_type_hints(kind_).items():
+            if name in {field.name for field in dataclasses.fields(kind_)}:
+                lines.append(f"| `{name}` | {kind(annotation)} | {attributes[name]} |")
+                inner += [("#", found) for found in dataclasses_in(annotation)]
+        queue = inner + queue
+    assert Score in seen
+    return "\n".join(lines) + "\n"
+
+
 def python_page() -> str:
     """``docs/reference/python.md``."""
     lines = ["# Python", "", "The public names of the library, written from their docstrings by `make docs`."]
@@ -191,6 +244,7 @@ PAGES = {
     "docs/reference/params.md": params_page,
     "docs/reference/commands.md": commands_page,
     "docs/reference/python.md": python_page,
+    "docs/reference/results.md": results_page,
 }
 
 

@@ -1,6 +1,7 @@
 """The house: who may know whom, which files exist, and that dvc.yaml names what stages import and read."""
 
 import ast
+import re
 
 import pytest
 import yaml
@@ -75,21 +76,80 @@ ROOMS = {
     "runs": {"study", "console"},
     "tracking": {"study", "runs"},
     "parallel": {"study", "runs", "tracking", "console"},
-    "search": {"study", "runs", "tracking", "parallel", "console"},
+    "search": {"study", "runs", "parallel", "console"},
     "scoring": {"study", "runs"},
     "reporting": {"study", "scoring"},
-    "commands": {"study", "runs", "tracking", "parallel", "search", "scoring", "reporting", "console"},
+    "commands": {"study", "runs", "tracking", "scoring", "reporting", "console"},
 }
+
+
+def rooms_of(path):
+    """Rooms and stages that a file of the study imports."""
+    return {name.split(".")[1] for name in imports(path) if name.startswith("pipeline.")}
 
 
 @pytest.mark.parametrize("path", [p for p in FILES if p.is_relative_to(ROOT / "pipeline")], ids=module_of)
 def test_a_room_knows_only_what_it_may(path):
     room = ".".join(module_of(path).split(".")[1:2])
     allowed = ROOMS[room] | {room} if room in ROOMS else set(ROOMS)  # stages and the verbs import rooms
-    known = {name.split(".")[1] for name in imports(path) if name.startswith("pipeline.")}
     if room == "__main__":
         allowed |= set(STAGES)
-    assert known <= allowed
+    assert rooms_of(path) <= allowed
+
+
+def test_the_picture_of_the_rooms_is_the_code():
+    drawn = (ROOT / "docs/explanation/architecture.md").read_text(encoding="utf-8")
+    arrows = set(re.findall(r"^  (\w+) --> (\w+)$", drawn, re.MULTILINE))
+    found = {(path.parent.name, other) for path in FILES if path.parent.name in ROOMS for other in rooms_of(path)}
+    assert arrows == {(room, other) for room, other in found if room != other and other not in ("study", "console")}
+    assert {room.removesuffix("/") for room in re.findall(r"^\| `([\w/]+)", drawn, re.MULTILINE)} >= set(ROOMS) - {
+        "console"
+    }
+
+
+def test_reporting_reads_results_and_knows_no_run():
+    """Ray, MLflow and torch, too, are out of its reach."""
+    reached = {
+        module_of(path) for path in FILES if path.parent.name == "reporting" for path in closure(module_of(path))
+    }
+    assert {name for name in reached if name.startswith("pipeline.")} <= {
+        *(module_of(path) for path in FILES if path.parent.name in ("reporting", "study")),
+        "pipeline",
+        "pipeline.scoring",
+        "pipeline.scoring.evaluation",
+    }
+    assert not {name for path in reached for name in foreign(module_file(path))} & {"ray", "mlflow", "torch"}
+
+
+def test_a_training_knows_neither_ray_nor_mlflow():
+    reached = closure("pipeline.runs.execute")
+    assert not {name for path in reached for name in foreign(path)} & {"ray", "mlflow", "optuna"}
+
+
+def defined(path):
+    """Functions of a file, with their lengths in lines."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return [
+        (node.name, node.end_lineno - node.lineno + 1)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+
+
+def test_functions_and_files_stay_small():
+    lengths = sorted(length for path in FILES for _, length in defined(path))
+    assert lengths[int(0.9 * len(lengths))] <= 22
+    long = {f"{module_of(path)}.{name}": length for path in FILES for name, length in defined(path) if length > 60}
+    assert not long
+    assert not [path for path in FILES if len(path.read_text(encoding="utf-8").splitlines()) > 330]
+
+
+def test_no_private_name_crosses_files():
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in ("datransnet", "pipeline"):
+                private = [alias.name for alias in node.names if alias.name.startswith("_")]
+                assert not private, f"{path}: {private}"
 
 
 def test_each_heavy_library_has_its_room():
