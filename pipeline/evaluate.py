@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -127,9 +126,14 @@ def _cost(trained: Trained) -> RunCost:
     """What a run took and its network takes."""
     study, run = trained.study, trained.run
     record = RunFolder(study.runs, run.key).read()
+    network, measured = cost(run), latency(run, study.runs, study.params.resources)
     return RunCost(
-        **cost(run),
-        **asdict(latency(run, study.runs, study.params.resources)),
+        parameters=network["parameters"],
+        operations=network["operations"],
+        latency=measured.latency,
+        size=measured.size,
+        threads=measured.threads,
+        device=measured.device,
         training=sum(epoch["seconds"] for epoch in record.history) if record else None,
         environment=record.environment if record else {},
         git=record.git if record else "",

@@ -32,6 +32,7 @@ def main_table(evaluation: StudyEvaluation) -> Table:
     for convention in evaluation.conventions:
         changes = _against_best(full, peers, convention)
         others = [(peer.variant, [peer], change) for peer, change in zip(peers, changes, strict=True)]
+        models: list[tuple[str, Sequence[ScoredRun | ScoredPeer], tuple[dict[str, str], Numbers]]]
         models = [("DATransNet", full, beside(None)), *others]
         for name, runs, (shown, numbered) in models:
             found = estimates(_counts(runs, convention), list(COLUMNS))
@@ -139,13 +140,13 @@ def cost_table(evaluation: StudyEvaluation, costs: Costs) -> Table:
 
 def selection_table(evaluation: StudyEvaluation) -> Table | None:
     """What choosing the epoch on the test part would have gained; None where the test part was not watched."""
-    runs = [run for run in evaluation.winners if run.best_on_test]
-    if not runs:
+    watched = [(run, run.best_on_test) for run in evaluation.winners if run.best_on_test]
+    if not watched:
         return None
     convention = evaluation.conventions[0]
     rows, values = [], []
-    for run in runs:
-        iou, best = run.scores[convention].iou, run.best_on_test
+    for run, best in watched:
+        iou = run.scores[convention].iou
         rows.append(
             {
                 "seed": str(run.seed),
@@ -203,7 +204,7 @@ def search_table(tuned: Tuned, top: int = 10) -> Table:
             "trial": str(trial.number),
             "state": trial.status + (f" ({trial.reason})" if trial.reason else ""),
             "epochs": str(trial.epochs),
-            "validation IoU (%)": f"{100 * trial['best_iou']:.2f}",
+            "validation IoU (%)": f"{100 * trial.best_iou:.2f}",
         }
         | {key: _shown(trial.point.get(key, "")) for key in searched}
         for trial in trials
