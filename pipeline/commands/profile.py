@@ -51,7 +51,8 @@ def write_study(project: Study, name: str) -> Path:
     folder = project.folder / "studies" / name
     stages = read_yaml(project.folder / "dvc.yaml")
     for stage in stages["stages"].values():
-        stage["deps"] = [f"../../{path}" if CODE.match(path) else path for path in stage["deps"]]
+        if "deps" in stage:
+            stage["deps"] = [f"../../{path}" if CODE.match(path) else path for path in stage["deps"]]
     contents = {
         folder / "params.yaml": (params, f"params.yaml and profiles/{name}.yaml"),
         folder / "dvc.yaml": (stages, "dvc.yaml"),

@@ -16,7 +16,7 @@ def section_and_name(key: str) -> tuple[str, str]:
     >>> section_and_name("recipe.lr")
     ('recipe', 'lr')
     """
-    section, name = section_and_name(key)
+    section, _, name = key.partition(".")
     return section, name
 
 
