@@ -19,7 +19,7 @@ WITHOUT_GIT = d="$$PWD"; until [ -e "$$d/.git" ] || [ -z "$$d" ]; do d="$${d%/*}
   if [ -z "$$d" ] || git check-ignore --quiet . 2>/dev/null; then $(VENV)/bin/python -m dvc config --local core.no_scm true; fi
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test test-cluster notebooks recompute lint bench ui docs lock clean
+.PHONY: help setup repro test test-cluster check notebooks recompute lint bench ui docs lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 12
@@ -49,6 +49,10 @@ notebooks: $(VENV)/.ready ## run the notebooks on the finished study
 
 recompute: $(VENV)/.ready ## every number of the main table again, by other code, from stored scores
 	python -m pytest -m finished -s tests/pipeline/test_recomputation.py
+
+check: lint test test-cluster ## all that a change must pass (45 minutes): lint, tests, cluster, the study and its numbers again
+	DATRANSNET_RUNS=40 python -m pytest tests/pipeline/tracking -k eight_processes
+	$(MAKE) repro recompute notebooks
 
 lint: $(VENV)/.ready ## check style and types
 	python -m ruff check .

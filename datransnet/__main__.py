@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -205,6 +206,11 @@ def info(
         info_command(model, argument or [], height, width)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """The command ``datransnet``, and ``python -m datransnet``."""
     in_any_locale()
-    app(prog_name="python -m datransnet")
+    app(prog_name="datransnet" if sys.argv[0].endswith("datransnet") else "python -m datransnet")
+
+
+if __name__ == "__main__":
+    main()

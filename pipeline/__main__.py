@@ -215,7 +215,12 @@ def _with_docstrings() -> None:
         os.execv(sys.executable, [sys.executable, *(word for word in sys.orig_argv[1:] if word != "-OO")])
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """The command ``datransnet-study``, and ``python -m pipeline``."""
     _with_docstrings()
     in_any_locale()
-    app(prog_name="python -m pipeline")
+    app(prog_name="datransnet-study" if sys.argv[0].endswith("datransnet-study") else "python -m pipeline")
+
+
+if __name__ == "__main__":
+    main()

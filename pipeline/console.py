@@ -60,7 +60,7 @@ class Progress:
     def __init__(self, stage: str, total: int) -> None:
         self.stage, self.total = stage, total
         self.started = time.monotonic()
-        self.ahead: int | None = None
+        self._seen: list[tuple[float, float]] = []  # when the share of done work was first looked at, and first grew
         self._last_line = self.started
         self._last_text = ""
         self._live: Live | None = None
@@ -101,15 +101,27 @@ class Progress:
 
     def _summary(self, rows: Sequence[Row]) -> str:
         share = sum(_share(row) for row in rows)
-        if self.ahead is None:
-            self.ahead = round(share * 1000)  # work of earlier starts does not count in the speed
         ended = sum(row.state.ended for row in rows)
         best = max((row.best_iou for row in rows), default=0.0)
-        elapsed, gained = time.monotonic() - self.started, share - self.ahead / 1000
-        left = f", about {duration(elapsed / gained * (self.total - share))} left" if gained > 0.2 else ""
         pruned = sum(row.state is Status.PRUNED for row in rows)
         epochs = (f"{pruned} pruned, " if pruned else "") + f"{sum(row.epoch for row in rows)} epochs"
-        return f"{self.stage}: {ended}/{self.total} runs ended, {epochs}, best validation IoU {best:.4f}{left}"
+        text = f"{self.stage}: {ended}/{self.total} runs ended, {epochs}, best validation IoU {best:.4f}"
+        return text + self._left(share)
+
+    def _left(self, share: float) -> str:
+        """How long the rest takes, of ``total`` runs of which ``share`` is done, at the speed since work first showed.
+
+        What was done before this start, and the time until the first epoch, in which processes start, do not count.
+        """
+        moment = time.monotonic()
+        if not self._seen or self._seen[0][1] == share:
+            self._seen = [(moment, share)]
+        elif len(self._seen) == 1:
+            self._seen.append((moment, share))
+        if len(self._seen) < 2 or share - self._seen[1][1] <= 0.2:
+            return ""
+        since, done = self._seen[1]
+        return f", about {duration((moment - since) / (share - done) * (self.total - share))} left"
 
     def _table(self, rows: Sequence[Row], title: str) -> "Table":
         from rich.table import Table

@@ -110,6 +110,7 @@ def _evaluate(trained: Trained, test: Images, selection: tuple[Part, Images], cu
         variant=result.variant,
         stage=trained.stage,
         seed=result.run.seed,
+        seed_number=result.seed_number,
         model=result.run.model,
         val_iou=result.val_iou,
         best_epoch=result.best_epoch,

@@ -157,7 +157,7 @@ def _draw(study: Study, found: _Results) -> None:
         save(parallel_figure(trials), partial, "parallel")
         if len(tuned.objectives) > 1:
             save(pareto_figure(trials, tuned.pareto, tuned.objectives), partial, "pareto")
-        histories = {f"seed {each.run.seed}": pd.DataFrame(each.history) for each in found.trained}
+        histories = {f"seed {each.seed_number}": pd.DataFrame(each.history) for each in found.trained}
         save(training_figure(histories), partial, "training")
         save(examples_figure(found.examples), partial, "examples")
 
@@ -194,7 +194,7 @@ def _write_plots(study: Study, found: _Results) -> None:
             curves = found.curves[first]
             frame = curves[curves["curve"] == kind].rename(columns={"x": x, "y": y})
             frame[[x, y, "threshold"]].to_csv(partial / f"{name}.csv", index=False, float_format="%.6g")
-        history = pd.concat(pd.DataFrame(each.history).assign(seed=each.run.seed) for each in found.trained)
+        history = pd.concat(pd.DataFrame(each.history).assign(seed=each.seed_number) for each in found.trained)
         history.to_csv(partial / "training.csv", index=False, float_format="%.6g")
 
 

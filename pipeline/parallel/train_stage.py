@@ -9,12 +9,12 @@ from pipeline.parallel.jobs import run_jobs
 from pipeline.runs.execute import Job
 from pipeline.runs.gpu_share import with_share
 from pipeline.runs.record import Record
-from pipeline.runs.run import Run
+from pipeline.runs.run import Run, seed_numbers
 from pipeline.runs.trained import TrainedRun, TrainedRuns
 from pipeline.study.digest import digest_of
 from pipeline.study.handover import write_result
 from pipeline.study.study import Study
-from pipeline.tracking.stage_run import StageRun
+from pipeline.tracking.stage_run import MakeReport, StageRun
 from pipeline.tracking.tracker import Tracker
 
 Publish = Callable[[Sequence[Job], Sequence[Record]], Path]
@@ -38,12 +38,13 @@ def train_all(study: Study, stage: str, runs: Sequence[tuple[str, Run]], publish
             parent.model = publish(jobs, records)
 
 
-def make_jobs(
-    study: Study, reports: Callable[[str], Callable[[Record], None]], runs: Sequence[tuple[str, Run]]
-) -> list[Job]:
+def make_jobs(study: Study, reports: MakeReport, runs: Sequence[tuple[str, Run]]) -> list[Job]:
     """Jobs of a stage from named runs; ``reports`` are those of its run in MLflow."""
-    resources = study.params.resources
-    return [Job(run, name, study.data, study.runs, resources, reports(name)) for name, run in runs]
+    resources, numbers = study.params.resources, seed_numbers(name for name, _ in runs)
+    return [
+        Job(run, name, number, study.data, study.runs, resources, reports(name, number))
+        for (name, run), number in zip(runs, numbers, strict=True)
+    ]
 
 
 def hand_on(study: Study, stage: str, jobs: Sequence[Job], records: Sequence[Record]) -> None:
@@ -56,6 +57,7 @@ def hand_on(study: Study, stage: str, jobs: Sequence[Job], records: Sequence[Rec
         TrainedRun(
             key=job.run.key,
             variant=job.name,
+            seed_number=job.seed_number,
             run=job.run,
             val_iou=record.best_iou,
             best_epoch=int(record.history[-1]["best_epoch"]),

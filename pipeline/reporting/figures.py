@@ -100,7 +100,7 @@ def calibration_figure(runs: Sequence[ScoredRun]) -> Figure:
     left.plot([0, 1], [0, 1], color=COLOURS[7], linewidth=0.8, linestyle="--")
     for index, run in enumerate(runs):
         found, colour = run.calibration, COLOURS[index % len(COLOURS)]
-        left.plot(found.score, found.share, color=colour, marker=".", label=f"seed {run.seed}")
+        left.plot(found.score, found.share, color=colour, marker=".", label=f"seed {run.seed_number}")
         edges = np.linspace(0, 1, len(found.pixels) + 1)
         right.stairs(found.pixels, edges, color=colour)
     left.set(xlabel="score", ylabel="share of target pixels", xlim=(0, 1), ylim=(0, 1))

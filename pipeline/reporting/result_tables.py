@@ -149,7 +149,7 @@ def selection_table(evaluation: StudyEvaluation) -> Table | None:
         iou = run.scores[convention].iou
         rows.append(
             {
-                "seed": str(run.seed),
+                "seed": str(run.seed_number),
                 "epoch by validation": str(run.best_epoch),
                 "IoU (%)": f"{100 * iou:.2f}",
                 "epoch by test †": str(best.epoch),
@@ -157,7 +157,7 @@ def selection_table(evaluation: StudyEvaluation) -> Table | None:
                 "gain": f"{100 * (best.iou - iou):+.2f}",
             }
         )
-        values.append({"seed": run.seed, "epoch": run.best_epoch, "iou": iou, "best_on_test": best.iou})
+        values.append({"seed": run.seed_number, "epoch": run.best_epoch, "iou": iou, "best_on_test": best.iou})
     note = (
         "† The epoch with the highest IoU on the test part, as the field's released scripts choose it: such a number "
         "is too good by the gain, and nothing here is selected by it."

@@ -35,6 +35,7 @@ class Job:
     Attributes:
         run: the run.
         name: what the stage calls it: the variant, or the trial.
+        seed_number: which of that name's seeds it has, from 1.
         data: the split dataset's folder.
         runs: where runs are.
         resources: what it occupies; with a share of a GPU it trains there, else on the CPU.
@@ -43,6 +44,7 @@ class Job:
 
     run: Run
     name: str
+    seed_number: int
     data: Path
     runs: Path
     resources: Resources

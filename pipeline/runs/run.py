@@ -1,6 +1,8 @@
 """A run: one training, everything it depends on, and the key that follows from it."""
 
 import json
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 
@@ -78,6 +80,19 @@ def plan(
         source=training_source(str(model["name"])),
         watched=watched,
     )
+
+
+def seed_numbers(names: Iterable[str]) -> list[int]:
+    """Which of its name's seeds each run is, from 1: what people call it, for the seed itself is a large number.
+
+    >>> seed_numbers(["full", "full", "plain"])
+    [1, 2, 1]
+    """
+    met, numbers = Counter[str](), list[int]()
+    for name in names:
+        met[name] += 1
+        numbers.append(met[name])
+    return numbers
 
 
 def seeds_of(study: Study, model: Arguments, recipe: Recipe, number: int, watched: bool = False) -> list[Run]:

@@ -14,6 +14,7 @@ class TrainedRun:
     Attributes:
         key: of the run.
         variant: what the stage calls it; ``full`` is the winner of the search.
+        seed_number: which of the study's seeds it has, from 1.
         run: what was trained.
         val_iou: best validation IoU, in [0, 1].
         best_epoch: the epoch of that, from 1, whose weights are kept.
@@ -23,6 +24,7 @@ class TrainedRun:
 
     key: str
     variant: str
+    seed_number: int
     run: Run
     val_iou: float
     best_epoch: int

@@ -128,7 +128,8 @@ class ScoredRun:
         key: of the run.
         variant: ``full`` is the winner of the search.
         stage: that trained it.
-        seed: of the training.
+        seed: of the training; a large number, derived from the study's.
+        seed_number: which of the study's seeds that is, from 1: what people call it.
         model: name and keyword arguments of the network.
         val_iou: best validation IoU, in [0, 1].
         best_epoch: the epoch of that, from 1.
@@ -144,6 +145,7 @@ class ScoredRun:
     variant: str
     stage: str
     seed: int
+    seed_number: int
     model: Arguments
     val_iou: float
     best_epoch: int
@@ -157,7 +159,7 @@ class ScoredRun:
     @property
     def label(self) -> str:
         """What a legend calls it."""
-        return f"{self.variant}, seed {self.seed}"
+        return f"{self.variant}, seed {self.seed_number}"
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,13 @@ from datransnet.atomic import write_text
 from pipeline.runs.execute import unreported
 from pipeline.runs.provenance import git_revision
 from pipeline.runs.record import Record, RunFolder
+from pipeline.runs.run import seed_numbers
 from pipeline.study.status import Status
 from pipeline.tracking.tracker import Tracker, equal
 from pipeline.tracking.training_run import TrainingRun
+
+MakeReport = Callable[[str, int], Callable[[Record], None]]
+"""From the name of a training and the number of its seed, what reports it (see `pipeline.runs.execute.Job`)."""
 
 
 @dataclass
@@ -97,8 +101,8 @@ class StageRun:
         return self.id
 
     @property
-    def reports(self) -> Callable[[str], Callable[[Record], None]]:
-        """What makes the report of a training from its name (see `Job`); it can be sent to the processes that train."""
+    def reports(self) -> MakeReport:
+        """What makes the reports of this stage's trainings; it can be sent to the processes that train."""
         if self.id is None or not self.tracker.from_workers:
             return _to_nobody
         return partial(TrainingRun, self.tracker, self.id, self.stage)
@@ -133,10 +137,11 @@ class StageRun:
         if self._monitor is not None:
             self._monitor.finish()
         tracker, run = self.tracker, self.id or self.open()
-        for key, name in self.children.items():
+        numbers = seed_numbers(self.children.values())
+        for (key, name), number in zip(self.children.items(), numbers, strict=True):
             record = RunFolder(tracker.home / "runs", key).read()
             if record is not None:
-                TrainingRun(tracker, run, self.stage, name).deliver(record)
+                TrainingRun(tracker, run, self.stage, name, number).deliver(record)
         for key, metrics in self.results.items():
             for training in tracker.trainings(key):
                 tracker.log(training, metrics, moment=self.moment)
@@ -152,7 +157,7 @@ class StageRun:
         self._unsent.unlink(missing_ok=True)
 
 
-def _to_nobody(name: str) -> Callable[[Record], None]:
+def _to_nobody(name: str, seed_number: int) -> Callable[[Record], None]:
     return unreported
 
 

@@ -35,12 +35,14 @@ class TrainingRun:
         parent: id of the stage's run.
         stage: name of the stage.
         name: what the stage calls the training: the variant, or the trial.
+        seed_number: which of that name's seeds it has, from 1.
     """
 
     tracker: Tracker
     parent: str
     stage: str
     name: str
+    seed_number: int = 1
     _id: str = field(default="", init=False, repr=False)
     _epochs: int = field(default=0, init=False, repr=False)
     _status: str = field(default="", init=False, repr=False)
@@ -101,7 +103,7 @@ class TrainingRun:
             "git": record.git,
             "mlflow.source.git.commit": record.git.removesuffix("-dirty"),
         }
-        began, called = _milliseconds(record.started), f"{self.name} · seed {run.seed}"
+        began, called = _milliseconds(record.started), f"{self.name} · seed {self.seed_number}"
         made = self.tracker.client().create_run(experiment, tags=described, run_name=called, start_time=began)
         return str(made.info.run_id)
 

@@ -19,6 +19,7 @@ import pytest
 
 from datransnet.weights import load_weights
 from pipeline.search.ray_tune import RETRIES
+from pipeline.study.status import Status
 from tests.conftest import ROOT
 from tests.pipeline.conftest import StudyFolder, tiny_params, wait_for
 from tests.pipeline.reporting.test_table import check_latex
@@ -109,7 +110,7 @@ def test_quiet_shows_how_a_stage_ended_and_nothing_else(capsys, monkeypatch):
 
     monkeypatch.setattr(console, "PLAIN_INTERVAL", 0.0)
     monkeypatch.setattr(console, "time", SimpleNamespace(monotonic=float))  # it stands still, at 0 s
-    row = console.Row("a", "pruned", 3, 8, 0.5)
+    row = console.Row("a", Status.PRUNED, 3, 8, 0.5)
     with console.Progress("tune", 2) as progress:
         progress.update([row], "1/4 CPUs")
     assert capsys.readouterr().out == (
@@ -120,6 +121,20 @@ def test_quiet_shows_how_a_stage_ended_and_nothing_else(capsys, monkeypatch):
         progress.update([row])
         progress.finish([row])
     assert capsys.readouterr().out == "tune: 1 pruned; best validation IoU 0.5000 (a); 0 s\n"
+
+
+def test_the_time_left_leaves_out_what_came_before_the_first_epoch(capsys, monkeypatch):
+    from pipeline import console
+
+    moment = 0.0
+    monkeypatch.setattr(console, "PLAIN_INTERVAL", 0.0)
+    monkeypatch.setattr(console, "time", SimpleNamespace(monotonic=lambda: moment))
+    done = [console.Row(f"earlier{n}", Status.DONE, 10, 10, 0.5) for n in range(2)]
+    with console.Progress("train", 4) as progress:
+        for moment, epoch in ((0, 0), (300, 1), (330, 4), (350, 6)):  # noqa: B007  # processes start for five minutes
+            progress.update([*done, console.Row("a", Status.RUNNING, epoch, 10, 0.5)])
+    told = [line.partition(" about ")[2] for line in capsys.readouterr().out.splitlines()]
+    assert told == ["", "", "2 min 40 s left", "2 min 20 s left"]  # ten seconds an epoch
 
 
 def progress(study: StudyFolder, stage: str) -> int:

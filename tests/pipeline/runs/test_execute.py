@@ -27,7 +27,7 @@ def job(scenes, tmp_path):
     content["recipe"] |= {"loss": "soft_iou_bce", "lr": 1e-4}  # Adam magnifies what rounding leaves of no gradient
     params, manifest = parse_params(content, "tiny"), Manifest.read(scenes / "manifest.json")
     run = plan(params, manifest, params.model.arguments(), params.recipe, 0)
-    return Job(run, "full", scenes, tmp_path / "two", Resources(processes=2))
+    return Job(run, "full", 1, scenes, tmp_path / "two", Resources(processes=2))
 
 
 def losses(epochs):

@@ -192,7 +192,9 @@ def make_trial(scenes, tmp_path):
         content["recipe"] |= {"size": 48, **recipe}
         plan, manifest = parse_params(content, "tiny"), Manifest.read(scenes / "manifest.json")
         runs = [run_of(plan, manifest, point, seed) for seed in range(seeds)]
-        return Trial(point, [Job(run, "t", scenes, tmp_path, Resources()) for run in runs])
+        return Trial(
+            point, [Job(run, "t", number, scenes, tmp_path, Resources()) for number, run in enumerate(runs, 1)]
+        )
 
     return made
 

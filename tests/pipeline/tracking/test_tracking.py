@@ -90,7 +90,7 @@ def test_a_failed_run_says_why_in_mlflow(tracker):
 
 def test_results_are_entered_wherever_a_training_is(tracker):
     with opened(tracker) as parent:
-        parent.reports("full")(record(status="done", history=history(1)))
+        parent.reports("full", 1)(record(status="done", history=history(1)))
         parent.results, parent.note = {RUN.key: {"test_iou": 0.5}}, "**best**"
     for _ in range(2):  # a stage that runs again enters them again
         opened(tracker, results={RUN.key: {"test_iou": 0.5}}).close()
@@ -107,7 +107,7 @@ def test_results_are_entered_wherever_a_training_is(tracker):
 
 def test_what_a_killed_stage_left_running_is_ended_by_one_with_other_parameters(tracker):
     killed = opened(tracker)
-    killed.reports("full")(record(history=history(1)))
+    killed.reports("full", 1)(record(history=history(1)))
     RunFolder(tracker.home / "runs", RUN.key).path.mkdir(parents=True)
     RunFolder(tracker.home / "runs", RUN.key).write(record(history=history(2)))
     gone = subprocess.Popen(["true"])
@@ -162,7 +162,7 @@ def test_what_a_dead_server_did_not_get_is_delivered_once(tmp_path, caplog):
     RunFolder(tmp_path / "runs", RUN.key).write(written)
     with StageRun(tracker_at(tmp_path, "http://127.0.0.1:9"), "train", "one", {}) as parent:
         assert parent.id is None
-        parent.reports("full")(written)
+        parent.reports("full", 1)(written)
         parent.children, parent.metrics = {RUN.key: "full"}, {"best": 0.3}
     assert "Nothing is lost" in caplog.text
     tracker = tracker_at(tmp_path)
