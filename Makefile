@@ -19,7 +19,7 @@ WITHOUT_GIT = d="$$PWD"; until [ -e "$$d/.git" ] || [ -z "$$d" ]; do d="$${d%/*}
   if [ -z "$$d" ] || git check-ignore --quiet . 2>/dev/null; then $(VENV)/bin/python -m dvc config --local core.no_scm true; fi
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test test-cluster check notebooks recompute lint bench ui docs lock clean
+.PHONY: help setup repro test test-cluster test-oldest check notebooks recompute lint bench ui docs lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 12
@@ -49,6 +49,15 @@ notebooks: $(VENV)/.ready ## run the notebooks on the finished study
 
 recompute: $(VENV)/.ready ## every number of the main table again, by other code, from stored scores
 	python -m pytest -m finished -s tests/pipeline/test_recomputation.py
+
+test-oldest: ## the library's tests on the oldest versions that it allows, in .oldest (ten minutes, 5 GB)
+	rm -rf .oldest && $(call quoted,$(PYTHON)) -m venv .oldest
+	.oldest/bin/python -m pip install --quiet uv
+	.oldest/bin/uv pip compile --quiet --resolution lowest-direct pyproject.toml --output-file .oldest/oldest.txt
+	.oldest/bin/uv pip install --quiet --python .oldest/bin/python --requirement .oldest/oldest.txt
+	.oldest/bin/uv pip install --quiet --python .oldest/bin/python --constraint .oldest/oldest.txt \
+	  pytest pytest-timeout pytest-xdist hypothesis scikit-image scikit-learn
+	.oldest/bin/python -m pytest -n 2 -p no:cacheprovider tests/datransnet datransnet
 
 check: lint test test-cluster ## all that a change must pass (45 minutes): lint, tests, cluster, the study and its numbers again
 	DATRANSNET_RUNS=40 python -m pytest tests/pipeline/tracking -k eight_processes
@@ -83,4 +92,4 @@ lock: ## write requirements.txt anew from pyproject.toml
 clean: ## remove unfinished runs and the environment that setup made; finished runs stay
 	-python -m pipeline clean
 	@if [ -e $(VENV)/.ready ]; then rm -rf $(VENV); elif [ -e $(VENV) ]; then echo '$(VENV) was not made by `make setup`: kept'; fi
-	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .oldest .pytest_cache .mypy_cache .ruff_cache .hypothesis

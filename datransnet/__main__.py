@@ -26,7 +26,8 @@ Weights = Annotated[Path, typer.Option(help="models/best of a study, the OUT of 
 Device = Annotated[str, typer.Option(help="Where to compute: cpu, cuda, cuda:1 …")]
 Size = Annotated[int, typer.Option(min=32, help="Size that a published .pth.tar was trained at.")]
 MaskAbove = Annotated[
-    int, typer.Option(min=0, max=254, help="Of 255: levels of a mask above this are target; 0 takes all but black.")
+    int,
+    typer.Option(min=0, max=254, help="Levels of a mask above this (of 255) are target; 0 takes all but black."),
 ]
 LEVELS = "Which stored values become black and white: full, minmax, percentile, or LOW,HIGH (for thermal counts)."
 Debug = Annotated[bool, typer.Option("--debug", help="Print the traceback of an error.")]
@@ -86,11 +87,12 @@ def fit(
     out: Annotated[Path, typer.Option(help="Folder for weights, card, history and checkpoint.")],
     model: Annotated[str, typer.Option(help="Name of the network.")] = "datransnet",
     argument: Annotated[
-        list[str] | None, typer.Option("--argument", "-a", help="Of the network, as name=value: -a width=8.")
+        list[str] | None,
+        typer.Option("--argument", "-a", help="Argument of the network, as name=value: -a width=8."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of initial weights, order and augmentation.")] = 42,
+    seed: Annotated[int, typer.Option(help="Seed of initial weights, order and augmentation.")] = 42,
     share: Annotated[
-        float, typer.Option(min=0.05, max=0.5, help="Of the images that validate, without a split.")
+        float, typer.Option(min=0.05, max=0.5, help="Share of the images that validate, where nothing splits them.")
     ] = 0.2,
     mask_above: MaskAbove = 127,
     levels: Annotated[str, typer.Option(help=LEVELS)] = "full",
@@ -121,7 +123,9 @@ def evaluate(
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="Leave out masks without a score map, and count them.")
     ] = False,
-    part: Annotated[str | None, typer.Option(help="Of a split dataset: train, val or test; test if not given.")] = None,
+    part: Annotated[
+        str | None, typer.Option(help="Part of a split dataset: train, val, or test (the default).")
+    ] = None,
     convention: Annotated[
         list[str] | None,
         typer.Option(help="Metric definition (datransnet/metrics/conventions.py); may be repeated, all if not given."),
@@ -172,8 +176,8 @@ def predict(
 def export(
     weights: Weights,
     out: Annotated[Path, typer.Option(help="The .onnx file to write.")],
-    height: Annotated[int, typer.Option(min=1, help="Of the images it will take.")] = 256,
-    width: Annotated[int, typer.Option(min=1, help="Of the images it will take.")] = 256,
+    height: Annotated[int, typer.Option(min=1, help="Size of the images it will take, in pixels.")] = 256,
+    width: Annotated[int, typer.Option(min=1, help="Size of the images it will take, in pixels.")] = 256,
     image_size: Size = 256,
     debug: Debug = False,
 ) -> None:
@@ -193,10 +197,11 @@ def export(
 def info(
     model: Annotated[str, typer.Option(help="Name of the network.")] = "datransnet",
     argument: Annotated[
-        list[str] | None, typer.Option("--argument", "-a", help="Of the network, as name=value: -a width=8.")
+        list[str] | None,
+        typer.Option("--argument", "-a", help="Argument of the network, as name=value: -a width=8."),
     ] = None,
-    height: Annotated[int, typer.Option(min=1, help="Of the image that operations are counted for.")] = 256,
-    width: Annotated[int, typer.Option(min=1, help="Of the image that operations are counted for.")] = 256,
+    height: Annotated[int, typer.Option(min=1, help="Size of the image whose operations count, in pixels.")] = 256,
+    width: Annotated[int, typer.Option(min=1, help="Size of the image whose operations count, in pixels.")] = 256,
     debug: Debug = False,
 ) -> None:
     """Print a network's layers, live and dead parameters, operations and size."""

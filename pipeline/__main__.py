@@ -189,7 +189,7 @@ def profile(
 
 @app.command()
 def ui(
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Of 127.0.0.1, where the UI will be.")] = 5000,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of 127.0.0.1 where the UI will be.")] = 5000,
     debug: Debug = False,
 ) -> None:
     """Compare runs in the MLflow UI."""

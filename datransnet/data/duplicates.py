@@ -33,9 +33,10 @@ def thumbnail(image: Luminance) -> Thumbnail:
 
 
 def near_duplicates(thumbnails: list[Thumbnail]) -> list[tuple[int, int]]:
-    """Places whose thumbnails correlate by more than `SIMILAR`, directly or through others: first and another of each.
+    """Pairs of indices of nearly identical images: the first of a group, and each other member.
 
-    So N frames of one fixed camera are N - 1 pairs, not the square of N.
+    Two images are of one group if their thumbnails correlate by more than `SIMILAR`, directly or through others. A
+    group of N gives N - 1 pairs: N frames of one fixed camera do not give the square of N.
     """
     stacked = np.stack(thumbnails)
     group = np.arange(len(stacked))

@@ -18,7 +18,7 @@ from datransnet.data.images import Counts, Stored, Truth, as_stored, open_image
 from datransnet.errors import DataError
 
 MASK_ABOVE = 127
-"""Of 255: levels above this are target; released masks hold grey values too."""
+"""Levels above this one (of 255) are target; released masks hold grey values too."""
 COLOURED = 32
 """Channels of a coloured mask differ by more; a grey one saved as JPEG may differ by less."""
 BRIGHT = 0.75

@@ -5,6 +5,7 @@ and losses are computed on the logits of all of them, because they pool the whol
 by itself, `together` starts the others from within a process, and a process alone does none of it.
 """
 
+import inspect
 import multiprocessing
 import os
 import sys
@@ -199,7 +200,10 @@ def synchronised(model: Network, device: str) -> nn.Module:
         if type(module) is nn.BatchNorm2d:
             module.__class__ = SynchronisedNorm
     on = [device] if device.startswith("cuda") else None
-    return DistributedDataParallel(model, device_ids=on, forward_sync_buffers=False)
+    known = inspect.signature(DistributedDataParallel).parameters
+    name = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"  # its name in older torch
+    options: dict[str, Any] = {name: False}
+    return DistributedDataParallel(model, device_ids=on, **options)
 
 
 def shared(model: nn.Module, batch: Tensor) -> Tensor:

@@ -155,7 +155,15 @@ def _pieces(height: int, width: int, d: int) -> list[_Piece]:
 
 
 def _strips(like: Tensor) -> Tensor:
-    """Which strips the window shifted by -d, 0 and d holds beside the core, 3×4."""
+    """Which of the four border strips each window holds beside the core, 3×4.
+
+    Rows are the windows shifted by -d, 0 and d; columns are the strips in their order along the axis::
+
+        strip   0   1  core  2   3
+        -d      x   x   x
+         0          x   x    x
+        +d              x    x   x
+    """
     return like.new_tensor([[1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 1]])
 
 

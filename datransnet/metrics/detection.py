@@ -92,7 +92,10 @@ def _candidates(tree: ComponentTree, targets: Sequence[Components]) -> tuple[Int
 
 
 def _alike(tree: ComponentTree, place: Integers, areas: Integers) -> tuple[Integers, Integers, Integers]:
-    """How many components of the same image, threshold and area there are, for every used one; each area once."""
+    """How many components have exactly the area of a used one, in the same image and at the same threshold.
+
+    Each distinct (image, threshold, area) of the used components is counted once.
+    """
     steps = tree.predicted.shape[1]
     sizes = int(tree.areas.max(initial=0)) + 1
     place, areas = np.divmod(np.unique(place * sizes + areas), sizes)

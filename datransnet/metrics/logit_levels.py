@@ -1,8 +1,9 @@
 """Scores as levels: what a histogram of them, and a stored score map, tell apart.
 
 A trained network is sure of most pixels: more than half of its target pixels score within 1e-5 of 1, and where the
-false-alarm rate is low enough to be of use, a threshold lies among them. Equal steps of the score make one value of
-all these. A level is a logit in half precision: 11 significant bits of the odds, however close to 0 or 1 a score is.
+false-alarm rate is low enough to be of use, a threshold lies among them. Equal steps of the score would put all of
+these into one bin. A level is a logit in half precision: 11 significant bits of the odds, however close to 0 or 1 a
+score is.
 """
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy.typing as npt
 from scipy.special import expit, logit
 
 LEVELS = 2**16
-"""Number of levels; most of those that no half-precision number has stay empty."""
+"""Number of levels: one for each bit pattern of a half-precision number. Those that are NaN stay empty."""
 
 SIGN = 0x8000
 

@@ -141,7 +141,8 @@ def search_figure(trials: Sequence[TrialResult]) -> Figure:
 def _scale(values: Sequence[Any]) -> tuple[list[float], list[tuple[float, str]], bool]:
     """A dimension's values as numbers, its labelled places, and whether its axis is logarithmic.
 
-    Numbers that span more than a factor of ten are drawn logarithmically; everything else that is no number by kind.
+    Numbers that span more than a factor of ten have a logarithmic axis. Values that are no numbers have a tick for each
+    distinct one.
     """
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
         numbers = [float(value) for value in values]

@@ -10,7 +10,7 @@ from pipeline.reporting.figures import COLOURS, curve_panels
 from pipeline.scoring.evaluation import WINNER, ScoredPeer, StudyEvaluation
 
 POINTS = 400
-"""Of a curve, at most."""
+"""How many points of a curve are drawn, at most."""
 CONFIG = {
     "displaylogo": False,
     "responsive": True,

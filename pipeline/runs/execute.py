@@ -162,7 +162,8 @@ def execute(job: Job) -> Generator[Epoch, None, None]:
             raise
         finally:
             job.report(record)
-        yield record.history[-1]  # the last epoch only now: a listener may stop at it, and the run is done
+        # The last epoch comes after "done" is recorded: if the listener stops here, the run still counts as done.
+        yield record.history[-1]
 
 
 def row_of(job: Job, record: Record | None) -> Row:

@@ -35,7 +35,8 @@ def share_of(peak: int, total: int) -> float:
 def largest(params: Params) -> tuple[list[Arguments], int, int]:
     """Networks that trials may have, one for each combination of choices, and the largest batch and image size.
 
-    Of numbers only the largest counts; what is searched under a condition is tried alone.
+    Of a searched number only the largest value is tried. Dimensions that are searched under a condition are tried one
+    at a time and not in combination.
     """
     base, batch, size = params.model.arguments(), params.recipe.batch_size, params.recipe.size
     networks, free = [base], dict[str, list[Any]]()

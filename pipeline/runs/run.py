@@ -74,7 +74,8 @@ def plan(
         split=manifest.split,
         data_digest=manifest.digest,
         protocol=params.protocol,
-        model={"name": model["name"], **json.loads(json.dumps(complete_arguments(**model)))},  # as a record reads back
+        # JSON turns tuples into lists. It does so here already, so that the key is the same before and after reading.
+        model={"name": model["name"], **json.loads(json.dumps(complete_arguments(**model)))},
         recipe=recipe,
         seed=derive_seed(params.seed, "run", replicate),
         source=training_source(str(model["name"])),

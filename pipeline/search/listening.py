@@ -61,7 +61,7 @@ class Failures(logging.Filter):
             logging.getLogger(name).removeFilter(self)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether Ray's line is new; what the run's record says, or a death, needs no traceback."""
+        """Let a line of Ray's log through once. Dead workers and errors that a record explains become one line."""
         error = record.exc_info[1] if record.exc_info else None
         if not isinstance(error, RayError):
             return "Trials did not complete" not in record.msg  # the stage ends with their reasons

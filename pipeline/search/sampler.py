@@ -24,8 +24,8 @@ SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
 class SeededByPosition(BaseSampler):
     """A sampler whose choice for the n-th trial depends on the seed, n, and the trials before, not on restarts.
 
-    A trial that was cut off is failed in the study and queued again, or drawn again if it was still being drawn: n
-    counts it once. One that failed by itself counts too, else the next trial would draw the same point.
+    Here n is the number of distinct points that were asked for before. A trial that was killed and queued again counts
+    once. A trial that failed by itself counts too: without it, the next one would draw the same point.
     """
 
     def __init__(self, seed: int, kind: str = "tpe", space: Space | None = None) -> None:

@@ -31,12 +31,12 @@ class Resources(Strict):
 
     @property
     def cores(self) -> int:
-        """Of all processes."""
+        """CPU threads of one training, all its processes together."""
         return self.processes * self.cpus
 
     @property
     def share(self) -> float:
-        """Of a GPU, once it is known."""
+        """GPUs of one training, which may be a fraction; 0 until it has been measured."""
         return self.gpus or 0.0
 
     @property

@@ -42,7 +42,7 @@ class StageRun:
         note: Markdown, shown on the run's page.
         git: revision of the code.
         failed: whether the stage ended badly.
-        moment: when it began, in milliseconds: results of a later one replace its.
+        moment: when it began, in milliseconds. Of two runs of the stage, the results of the later one are shown.
     """
 
     tracker: Tracker
@@ -108,7 +108,9 @@ class StageRun:
         return partial(TrainingRun, self.tracker, self.id, self.stage)
 
     def end_killed(self) -> None:
-        """End runs of this stage whose process, on this machine, was killed, and then asked for something else.
+        """End those runs of this stage that MLflow still calls running although their process on this machine is gone.
+
+        That process was killed, and the stage has then been started with other parameters.
 
         Raises:
             Exception: as the store does.

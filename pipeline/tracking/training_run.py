@@ -9,7 +9,7 @@ from pipeline.study.status import Status
 from pipeline.tracking.tracker import Tracker, equal
 
 SHARE = 0.02
-"""Of a training's time, what sending its reports may take."""
+"""The share of a training's time that sending its reports may take."""
 EPOCHS = 40
 """In a batch: MLflow takes a thousand metrics."""
 
