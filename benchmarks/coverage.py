@@ -95,7 +95,7 @@ def main() -> None:
         "coverage": coverage,
         "false_positives": positives,
     }
-    path = RESULTS / "coverage.json"
+    path = RESULTS / "coverage-of-intervals.json"
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     print(path)
 

@@ -14,7 +14,7 @@ import numpy as np
 from scipy import ndimage
 
 from benchmarks import transcription
-from benchmarks.network import RESULTS, device_name
+from benchmarks.network import RESULTS, device_name, short
 from datransnet.data.synthetic import scene
 from datransnet.metrics import CONVENTIONS, evaluate, summarise
 
@@ -83,7 +83,7 @@ def main() -> None:
         "transcription_seconds": transcription_seconds,
         "seconds": seconds,
     }
-    path = RESULTS / f"evaluation-{options.thresholds}-{device_name('cpu').lower().replace(' ', '-')}.json"
+    path = RESULTS / f"evaluation-{short(device_name('cpu'))}-{options.thresholds}-thresholds.json"
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     print(path)
 

@@ -173,7 +173,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--tracking", default="", help="database of the tracking server; SQLite if not given")
     parser.add_argument("--storage", default="", help="database of Optuna's study; SQLite if not given")
-    parser.add_argument("--name", default="events", help="of the file in benchmarks/results")
+    parser.add_argument("--name", default="events-thousand-trials", help="of the file in benchmarks/results")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp())
     try:

@@ -24,7 +24,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from benchmarks.network import RESULTS, alternate, device_name, network_works
+from benchmarks.network import RESULTS, alternate, device_name, network_works, short
 from datransnet import create_model
 from datransnet.data.batch_recipe import BatchRecipe
 from datransnet.data.catalogue import SYNTHETIC
@@ -70,7 +70,7 @@ def waiting(folder: Path, view: str, size: int) -> float:
             waited += time.perf_counter() - asked
             if batch is None:
                 break
-            network_works(model, *batch)[1]()
+            network_works, short(model, *batch)[1]()
         shares.append(waited / (time.perf_counter() - started))
     return float(np.median(shares))
 
@@ -157,8 +157,8 @@ def main() -> None:
         print(f"the smallest network waits {share:.2%} of an epoch of {name}")
     print(f"data of 1 training {held['1']:.0f} MiB, of {TRAININGS} {held[str(TRAININGS)]:.0f} MiB", end=" ")
     print(f"({held[str(TRAININGS)] / held['1']:.2f}×)")
-    name = "-" + options.data.name.lower() if options.data else ""
-    path = RESULTS / f"loader{name}-{device_name('cpu').lower().replace(' ', '-')}.json"
+    name = options.data.name.lower() if options.data else "synthetic"
+    path = RESULTS / f"loader-{name}-{short(device_name('cpu'))}.json"
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     print(path)
 

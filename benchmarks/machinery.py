@@ -162,7 +162,7 @@ def main() -> None:
         f"{sweep_seconds:.1f} s ({content['trials_ratio']:.2f}×); next trial after {max(gaps):.2f} s at most;", end=" "
     )
     print("an epoch's " + ", ".join(f"{name} {seconds * 1000:.1f} ms" for name, seconds in reports.items()))
-    path = RESULTS / "machinery.json"
+    path = RESULTS / "machinery-of-a-sweep.json"
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     print(path)
 

@@ -9,6 +9,7 @@ whichever is longer. Peak memory is that of a training step in a process of its 
 import argparse
 import json
 import platform
+import re
 import resource
 import subprocess
 import sys
@@ -56,6 +57,16 @@ def device_name(device: str) -> str:
         return torch.cuda.get_device_name()
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def short(device: str) -> str:
+    """A device's name as files of results have it.
+
+    >>> short("Intel(R) Xeon(R) Processor"), short("AMD EPYC"), short("NVIDIA H100 80GB HBM3")
+    ('intel-xeon', 'amd-epyc', 'nvidia-h100-80gb-hbm3')
+    """
+    words = re.findall(r"[a-z0-9]+", re.sub(r"\((?:r|tm)\)|\b(?:processor|cpu)\b", " ", device.lower()))
+    return "-".join(words)
 
 
 def synchronise(device: str) -> None:
@@ -292,7 +303,7 @@ def main() -> None:
         "keys": choice,
     }
     RESULTS.mkdir(exist_ok=True)
-    name = options.name or f"{device_name(options.device)} {options.threads}".lower().replace(" ", "-")
+    name = options.name or f"network-{short(device_name(options.device))}-{options.threads}-threads"
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     print(path)

@@ -93,8 +93,8 @@ def main() -> None:
         "median_share": share,
         "seeds": rows,
     }
-    (RESULTS / "search.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    print(RESULTS / "search.json")
+    (RESULTS / "search-tpe-asha-random.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    print(RESULTS / "search-tpe-asha-random.json")
 
 
 if __name__ == "__main__":

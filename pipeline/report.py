@@ -214,6 +214,7 @@ def _page(study: Study, found: _Results, tables: Mapping[str, Table], sentences:
     return environment.from_string(template).render(
         study=study.params.study,
         dataset=found.evaluation.dataset,
+        card=study.params.data.card,
         protocol=found.evaluation.rules,
         sections=sections,
         library=library(),

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from datransnet.data.layouts import FOLDERS
-from datransnet.errors import ParameterError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -182,16 +181,10 @@ def own_card(name: str) -> Card:
     return Card(name=name, splits={}, terms="the owner's", citation="none")
 
 
-def card_named(name: str) -> Card:
-    """The card of a dataset, by its name or an alias in any case.
+def spellings() -> dict[str, str]:
+    """Names of datasets by every spelling of the literature, in lower case.
 
-    Raises:
-        ParameterError: if there is none.
-
-    >>> card_named("nuaa-sirst").name
+    >>> spellings()["nuaa-sirst"]
     'SIRST'
     """
-    spellings = {alias.lower(): card for card in CATALOGUE.values() for alias in (card.name, *card.aliases)}
-    if name.lower() not in spellings:
-        raise ParameterError(f"There is no dataset {name!r}. {did_you_mean(name, list(CATALOGUE))}")
-    return spellings[name.lower()]
+    return {alias.lower(): card.name for card in CATALOGUE.values() for alias in (card.name, *card.aliases)}

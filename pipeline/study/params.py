@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, JsonValue, field_validator, model_validator
 
-from datransnet.data.catalogue import CATALOGUE, Card, own_card
+from datransnet.data.catalogue import CATALOGUE, Card, own_card, spellings
 from datransnet.data.images import Levels
 from datransnet.data.splits import Grouping, known_split
 from datransnet.engine.recipe import Recipe
@@ -79,10 +79,9 @@ class Data(Strict):
                 raise ValueError(f"{self.dataset} is the name of a published dataset: give your own another name")
             return self  # its splits are known when it is read
         if self.dataset not in CATALOGUE:
-            raise ValueError(
-                f"there is no dataset {self.dataset!r}. {did_you_mean(self.dataset, list(CATALOGUE))} "
-                "For a folder of your own set data.source"
-            )
+            known = spellings().get(self.dataset.lower())
+            hint = f"It is called {known} here." if known else did_you_mean(self.dataset, list(CATALOGUE))
+            raise ValueError(f"there is no dataset {self.dataset!r}. {hint} For a folder of your own set data.source")
         try:
             known_split(self.split, list(CATALOGUE[self.dataset].splits))
         except ParameterError as error:
