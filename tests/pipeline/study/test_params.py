@@ -98,7 +98,7 @@ def test_a_profile_becomes_a_study_of_its_own(tmp_path):
     folder = write_study(Study(tmp_path), "sirst")
     assert Study(folder).params.data.dataset == "SIRST"
     stages = yaml.safe_load((folder / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    assert "../../datransnet/engine" in stages["train"]["deps"]
+    assert "../../datransnet" in stages["train"]["deps"]
     assert "results/tune.json" in stages["train"]["deps"]
 
 
