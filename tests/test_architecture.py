@@ -171,6 +171,16 @@ def test_each_heavy_library_has_its_room():
     }
 
 
+def test_only_tracking_calls_a_client_of_mlflow():
+    for path in FILES:
+        calls = [
+            node.func for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)
+        ]
+        names = {getattr(call, "attr", getattr(call, "id", "")) for call in calls}
+        if path.parent.name != "tracking":
+            assert not names & {"client", "client_of", "MlflowClient", "log_batch", "search_runs", "create_run"}, path
+
+
 def test_verbs_are_the_stages_and_the_files_of_commands():
     def names(folder):
         return {path.stem for path in folder.glob("*.py")} - {"__init__", "__main__"}
