@@ -27,7 +27,7 @@ Device = Annotated[str, typer.Option(help="Where to compute: cpu, cuda, cuda:1 â
 Size = Annotated[int, typer.Option(min=32, help="Size that a published .pth.tar was trained at.")]
 MaskAbove = Annotated[
     int,
-    typer.Option(min=0, max=254, help="Levels of a mask above this (of 255) are target; 0 takes all but black."),
+    typer.Option(min=0, max=254, help="Mask pixels with a level above this (of 255) are target; 0: all but black."),
 ]
 LEVELS = "Which stored values become black and white: full, minmax, percentile, or LOW,HIGH (for thermal counts)."
 Debug = Annotated[bool, typer.Option("--debug", help="Print the traceback of an error.")]
@@ -92,7 +92,7 @@ def fit(
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of initial weights, order and augmentation.")] = 42,
     share: Annotated[
-        float, typer.Option(min=0.05, max=0.5, help="Share of the images that validate, where nothing splits them.")
+        float, typer.Option(min=0.05, max=0.5, help="Share of images for validation, if DATA has no validation part.")
     ] = 0.2,
     mask_above: MaskAbove = 127,
     levels: Annotated[str, typer.Option(help=LEVELS)] = "full",

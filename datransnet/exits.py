@@ -19,12 +19,12 @@ from datransnet.errors import DATransNetError
 
 
 def in_any_locale() -> None:
-    """Make this process read names as UTF-8, and print without ever failing; called before a command line is read.
+    """Make this process read file names as UTF-8, and print without ever failing. Call it before parsing arguments.
 
-    By a locale of another encoding Python would read file names otherwise than elsewhere, and with them the digests of
-    data, and keys made of those. It therefore starts again, as the same process, in its UTF-8 mode. PYTHONUTF8=0 in the
-    environment stands. What is printed keeps the locale's encoding, for a terminal shows that; letters it lacks, and
-    bytes of a name that are no letters, become escapes.
+    If the locale has another encoding, Python would read file names differently than on other machines. The digests of
+    data would then differ, and with them the keys of runs. So Python starts again in its UTF-8 mode, within the same
+    process, unless the environment has PYTHONUTF8=0. Output keeps the encoding of the locale, because terminals expect
+    it; letters that it lacks, and bytes of a name that are not valid UTF-8, are printed as escapes.
     """
     reads_utf_8 = sys.getfilesystemencoding() == "utf-8" or "utf8" in sys._xoptions
     if not reads_utf_8 and os.environ.get("PYTHONUTF8") != "0":

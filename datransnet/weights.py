@@ -93,7 +93,7 @@ def load_weights(path: Path, image_size: int = 256) -> tuple[Network, Recipe]:
             return load_official(load_file(path), image_size), Recipe(view="resize", size=image_size)
         except (DataError, SafetensorError) as error:
             raise DataError(
-                f"{path} lies there without its card {path.with_name(CARD)}, which says what network it is ({error})"
+                f"{path} has no card {path.with_name(CARD)} beside it to say which network it belongs to ({error})"
             ) from error
     if path.suffix != ".safetensors":
         return load_official(path, image_size), Recipe(view="resize", size=image_size)

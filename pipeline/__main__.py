@@ -137,7 +137,7 @@ def validate(
 
 @app.command()
 def status(debug: Debug = False) -> None:
-    """List the runs: key, what, state, reason."""
+    """List the runs: key, state, epochs, best validation IoU, what was trained, and why a run failed."""
     with _studying(debug) as study:
         from pipeline.commands.status import status
 

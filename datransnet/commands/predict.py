@@ -33,7 +33,7 @@ SHRUNK = 2.0
 TABLE = "detections.csv"
 SIGNATURE = "python -m datransnet predict"
 LONGEST = 210
-"""Bytes of a name: file systems take 255, and a file that is being written has a longer name than it will have."""
+"""The longest name of an output, in bytes. File systems take 255, but while a file is written its name is longer."""
 COLUMNS = ("image", "row", "col", "area", "score")
 
 

@@ -15,8 +15,9 @@ class BatchRecipe:
         view: ``resize`` shows whole images at size², as the paper; ``crop`` shows windows at the image's own scale and
             predicts whole images.
         size: height and width of a training image, in pixels.
-        target_share: of windows that are placed on a target (``crop`` only).
-        zoom: windows are cut at a random scale between 1/zoom and zoom and resized; 1 is off (``crop`` only).
+        target_share: share of windows that are placed on a target, in images that have one (``crop`` only).
+        zoom: windows are cut at size times a random factor between 1/zoom and zoom, then resized to size; 1 turns it
+            off (``crop`` only).
         paste: share of training images that get one more target, copied from another image.
         intensity: random contrast between 1/(1 + intensity) and 1 + intensity, and brightness up to ± intensity / 4.
         augment: random flips and quarter turns.

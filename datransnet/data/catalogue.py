@@ -14,8 +14,9 @@ class Archive:
         page: where a person finds it.
         url: where a program finds it; a mirror serves the same path. None where the authors offer no address.
         folders: names of the folders in it that are wanted; all if empty.
-        digest: sha256 over the sorted ``sha256sum`` lines of their images and lists: hosts re-pack, contents stay. None
-            where it is not known beforehand: then the first fetch of a machine records one, and later ones must match.
+        digest: sha256 of the ``sha256sum`` lines, sorted by path, of the images and lists in these folders; so it stays
+            the same if a host packs the archive anew. None where it is not known beforehand: then the first fetch on a
+            machine records it, and later ones must match.
     """
 
     page: str

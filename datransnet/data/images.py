@@ -49,8 +49,8 @@ class Decoded:
         pixels: H×W luminance, upright.
         mode: of the file, as Pillow calls it.
         orientation: EXIF's, from 1 (stored upright) to 8.
-        held: how many levels the file holds, where 8 bits at these levels may be too few for them; else 0.
-        kept: how many of them are still different in `pixels`.
+        held: number of different values in the file, if converting them to 8 bits may have merged some; else 0.
+        kept: number of different values that are left in `pixels`; 0 if ``held`` is.
     """
 
     pixels: Luminance

@@ -55,9 +55,9 @@ class Loader:
     """Batches of a training part.
 
     Args:
-        data: the images.
-        how: they are shown.
-        device: where the batches are wanted.
+        data: the images and masks of the training part.
+        how: how they are shown to the network.
+        device: the device on which the batches are returned.
     """
 
     def __init__(self, data: Images, how: BatchRecipe, device: str = "cpu") -> None:

@@ -26,8 +26,8 @@ BRIGHT = 0.75
 MOST_LEVELS = 32
 """A file of more levels is a lossy or smoothed mask, or, where most of it is grey, a picture."""
 FAINT = 31
-"""Of 255: in a file of many levels what is below is JPEG's noise; a group of pixels above, none of which counts as
-target, is a target that was not meant to be lost."""
+"""A level, of 255. In a mask of more than `MOST_LEVELS` levels, fainter pixels count as noise from JPEG; a group of
+brighter ones, none of which is bright enough to count as target, counts as a target that was lost by mistake."""
 
 REMEDY = (
     "Write target as 255 and everything else as 0, or set data.mask_above (--mask-above) to 0: then everything that is "

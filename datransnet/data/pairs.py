@@ -22,7 +22,8 @@ MOST = 0.5
 LOSING = 0.25
 """If a larger share of masks holds places too faint to count, their levels mean something else, such as classes."""
 DISTORTION = 0.02
-"""A mask that is wider or narrower by more (and by more than a pixel) is its image cut or turned, not resized."""
+"""If a mask's width differs by more than this share (and by more than one pixel) from the width that its image's
+proportions give, the mask was cut or turned, not resized."""
 EIGHT = np.ones((3, 3))
 """Pixels that touch by a corner belong together."""
 NAMED = 3
@@ -186,7 +187,9 @@ class PairReader:
             )
 
     def check_masks(self, number: int, without_targets: bool = False) -> None:
-        """Refuse masks that as a whole mean something else than they say, or, unless ``without_targets``, nothing.
+        """Refuse masks that are evidently wrong together: inverted, with classes as levels, or in several formats.
+
+        Masks none of which has a target are refused too, unless ``without_targets``.
 
         Raises:
             DataError: naming some, and the remedy.

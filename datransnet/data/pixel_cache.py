@@ -1,4 +1,4 @@
-"""Decoded pixels as memory-cached_pixels files: decoded once, and shared read-only by all trainings of a machine."""
+"""Decoded pixels in memory-mapped files: decoded once, and shared read-only by all trainings of a machine."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -36,12 +36,12 @@ def resample(batch: Tensor, windows: Tensor, size: int, mode: str) -> Tensor:
 
 
 def vary(batch: Tensor, contrast: Tensor, brightness: Tensor) -> Tensor:
-    """Images B×1×H×W in [0, 1] with each its contrast about its mean and its brightness, clipped to [0, 1].
+    """Change the contrast and brightness of each image of a batch, then clip it to [0, 1]; the shape stays B×1×H×W.
 
     Args:
-        batch: images.
-        contrast: B factors.
-        brightness: B summands.
+        batch: images B×1×H×W in [0, 1].
+        contrast: B factors, by which each pixel's difference from its image's mean is multiplied.
+        brightness: B values, which are added to all pixels of an image.
     """
     factor, summand = (item.to(batch.device, batch.dtype).view(-1, 1, 1, 1) for item in (contrast, brightness))
     mean = batch.mean(dim=(1, 2, 3), keepdim=True)

@@ -158,9 +158,10 @@ class DynamicAttentionTransformer(nn.Module):
 def moments_pay(keys: int, x: Tensor, d: int) -> bool:
     """Whether the autocorrelation is cheaper than forming the keys, forward and backward together.
 
-    By multiply-adds: 15 and 30 C² a pixel and 3 (9C)² a key, against 27 C a pixel and key. Those of the autocorrelation
-    count twice, since they come with copies of the image: so weighed, the rule chooses what ``make bench`` measures to
-    be faster on a CPU. On other devices nothing is measured yet, and keys are formed.
+    The rule compares multiply-adds. The autocorrelation takes 15 C² + 30 C² for each pixel and 3 (9C)² for each key;
+    forming the keys takes 27 C for each pixel and key. The autocorrelation's count is doubled, because it also copies
+    the image: so the rule chooses what ``make bench`` measures to be faster on a CPU. On other devices nothing has been
+    measured yet, so keys are formed there.
     """
     channels, height, width = x.shape[1:]
     if min(height, width) <= 2 * d or x.device.type != "cpu":

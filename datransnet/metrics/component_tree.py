@@ -19,7 +19,8 @@ from datransnet.components import EIGHT
 Integers = npt.NDArray[np.int64]
 
 DENSE = 64
-"""Above one new pixel in this many, labelling the whole threshold is quicker than following the new pixels."""
+"""If more than one in this many pixels is new at a threshold, labelling the whole image anew is quicker than following
+the new pixels."""
 
 
 @dataclass(frozen=True)

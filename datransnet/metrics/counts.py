@@ -17,19 +17,19 @@ Mask = npt.NDArray[np.generic]
 
 @dataclass(frozen=True)
 class Counts:
-    """Counts of one image under one convention, all in pixels unless named otherwise.
+    """Counts of one image under one convention. A component is unused if it detects no target.
 
     Attributes:
-        intersection: of the prediction and the mask, scores as they are in every convention.
-        union: of the same two.
-        labelled: of the mask.
-        true_positive: of the convention's prediction.
-        false_positive: of the convention's prediction.
-        targets: components of the mask (a number).
-        detected: targets that a component detects (a number).
-        false_alarm: of unused components, as the convention counts them.
-        alarms: those components (a number).
-        pixels: of the image.
+        intersection: pixels in both the prediction and the mask; from unscaled scores under every convention.
+        union: pixels in the prediction or the mask; from unscaled scores under every convention.
+        labelled: target pixels of the mask.
+        true_positive: target pixels in the convention's prediction.
+        false_positive: background pixels in the convention's prediction.
+        targets: number of components of the mask.
+        detected: number of targets that a predicted component detects.
+        false_alarm: pixels of the unused predicted components, as the convention counts them.
+        alarms: number of those components.
+        pixels: all pixels of the image.
     """
 
     intersection: int

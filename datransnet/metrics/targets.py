@@ -23,10 +23,11 @@ class TargetRecord:
         row: of its centroid, in pixels.
         column: of its centroid, in pixels.
         pixels: of its mask.
-        scr: signal-to-clutter ratio: brightest pixel minus mean of the background, over its standard deviation (at
-            least one grey level of 8 bits, the rounding of the image).
-        distance: to the nearest predicted component's centroid, in pixels; infinite where nothing is predicted.
-        detected: whether a component detects it (see `datransnet.metrics.components`).
+        scr: signal-to-clutter ratio: the brightest pixel minus the mean of the background, divided by the background's
+            standard deviation, which counts as at least one of 256 grey levels, because the image is rounded to those.
+        distance: from its centroid to that of the nearest predicted component, in pixels; infinite if nothing is
+            predicted.
+        detected: whether a predicted component detects it (see `datransnet.metrics.matching`).
     """
 
     row: float

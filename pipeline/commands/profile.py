@@ -21,7 +21,9 @@ CODE = re.compile(r"(pipeline|datransnet)(/|$)")
 
 
 def merged(base: Any, changes: Any) -> Any:
-    """Mappings merged key by key; anything else, and `space`, `components` and `variants`, replaced.
+    """Return ``base`` with ``changes``: mappings are merged key by key, anything else is replaced.
+
+    The mappings `space`, `components`, `variants` and `model` are replaced as a whole.
 
     >>> merged({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}})
     {'a': {'b': 3, 'c': 2}}

@@ -13,7 +13,7 @@ from pipeline.study.study import Study
 from pipeline.tracking.store import artifacts_of, prepare, store_of
 
 USUAL, LAST = 5000, 65535
-"""Ports."""
+"""The usual port of MLflow's UI, and the largest number that a port can have."""
 
 
 def serve_ui(study: Study, port: int) -> None:

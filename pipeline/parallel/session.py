@@ -28,16 +28,18 @@ CONNECT_SECONDS = 10.0
 NODE_SECONDS = 60.0
 """How long a stage waits for a node of a cluster that is large enough."""
 SOCKET = "session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
-"""How the longest path of Ray's sockets ends."""
+"""The end of the longest path that Ray gives a socket: a folder for them must leave room for it."""
 SOCKET_BYTES = 107
-"""What the path of a socket may have, in Linux."""
+"""The largest number of bytes that Linux allows in the path of a socket."""
 SHORT = ("/tmp", "/var/tmp", "/dev/shm")
-"""Folders of short names, for what temporary files should not lie in."""
+"""Folders with short paths, for Ray's sockets where the path of the usual temporary folder is too long or not ASCII."""
 
 
 @contextmanager
 def ray_session(params: Params) -> Iterator[None]:
-    """Ray for the block's duration. To a cluster the code travels; data and runs lie on storage that all nodes share.
+    """Start Ray on this machine for the duration of the block, or connect to a running cluster.
+
+    The code is sent to a cluster. Data and runs are not: they must lie on storage that all its nodes share.
 
     Raises:
         ParameterError: if no node has what one training asks for.

@@ -8,7 +8,8 @@ from pipeline.reporting.statistics import proportion
 from pipeline.reporting.table import Table
 
 SCR_EDGES = (0.0, 2.0, 4.0, 6.0, 8.0, 12.0, 20.0, float("inf"))
-"""Between two of these targets count as equally hard to see; a target below its background counts into the first."""
+"""Edges of the classes of local SCR. Targets of one class count as equally hard to see; the first class also holds
+targets with a negative SCR, which are darker than their background."""
 
 
 def detection_limit(targets: pd.DataFrame) -> pd.DataFrame:

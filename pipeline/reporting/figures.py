@@ -54,7 +54,7 @@ def save(figure: Figure, folder: Path, name: str) -> None:
 
 
 def embedded(path: Path) -> tuple[str, int, int]:
-    """A PNG as it stands inside a page, and its width and height in pixels."""
+    """A PNG file as a data URI for an HTML page, and its width and height in pixels."""
     with Image.open(path) as image:
         width, height = image.size
     return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode(), width, height

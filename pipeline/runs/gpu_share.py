@@ -23,7 +23,10 @@ CONTEXT = 600 * 2**20
 
 
 def share_of(peak: int, total: int) -> float:
-    """The largest 1/n of a GPU with ``total`` free bytes that holds a training of ``peak`` bytes, to Ray's four digits.
+    """The share 1/n of a GPU that each of n trainings gets, for the largest n that fits; rounded down to four digits.
+
+    The GPU has ``total`` free bytes, of which the share `FREE` is kept free; a training takes ``peak`` bytes and
+    `CONTEXT`. If not even one fits, the share is 1. Ray knows shares to four digits.
 
     >>> share_of(10 * 2**30, 80 * 2**30), share_of(200 * 2**30, 80 * 2**30)
     (0.1666, 1.0)
@@ -56,7 +59,7 @@ def largest(params: Params) -> tuple[list[Arguments], int, int]:
 
 
 def peak_of(networks: list[Arguments], batch: int, size: int) -> tuple[int, int]:
-    """Most bytes of the GPU that two training steps of any of the networks reserve, and those that nobody has taken."""
+    """The most GPU memory that two training steps of any network reserve, and the memory free before, in bytes."""
     free = torch.cuda.mem_get_info()[0]
     for arguments in networks:
         model = create_model(**arguments).cuda()

@@ -58,14 +58,14 @@ class Areas:
 
 @dataclass(frozen=True)
 class Reliability:
-    """Whether a score is a probability; lists have one value for each bin of scores.
+    """How well scores agree with probabilities. Each list has one value for each bin of scores, from low to high.
 
     Attributes:
         ece: expected calibration error over all pixels, in [0, 1].
-        ece_candidates: the same over the pixels that the network holds for possible targets.
-        pixels: number of pixels.
-        score: their mean score.
-        share: the share of them that is target.
+        ece_candidates: the same over the pixels outside the lowest bin, those that could be a target.
+        pixels: number of pixels in the bin.
+        score: mean score of the pixels in the bin.
+        share: share of the pixels in the bin that are target.
     """
 
     ece: float

@@ -12,7 +12,7 @@ from pipeline.search.trial import Trial
 from pipeline.study.params import Params
 
 ACCOUNT_SECONDS = 10.0
-"""Between two entries of the time a sweep has taken."""
+"""Seconds between two notes, in the search's database, of the time that the sweep has taken so far."""
 
 
 class Budget(tune.Stopper):
@@ -46,5 +46,5 @@ class Budget(tune.Stopper):
         return self.params.resources.share * sum(epoch["seconds"] for record in records for epoch in record.history)
 
     def close(self) -> None:
-        """Enter the time."""
+        """Write the time that the sweep has taken so far into the search's database."""
         self.found.set_user_attr("seconds", self.before + time.monotonic() - self.started)

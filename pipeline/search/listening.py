@@ -37,10 +37,12 @@ class Listener(tune.Callback):
 
 
 class Failures(logging.Filter):
-    """Ray's log of a search while it is a context: trials that fail, each reason once, in a line where one suffices.
+    """A filter of Ray's log, active while it is used as a context: each reason for a failed trial is shown once.
+
+    A reason is shortened to one line where that says enough.
 
     Attributes:
-        names: what trials are called, by what Ray calls them.
+        names: Ray's name of a trial → our name of it.
     """
 
     LOGS = ("ray.tune.execution.tune_controller", "ray.tune.tune")

@@ -31,10 +31,10 @@ def storage_of(study: Study) -> optuna.storages.RDBStorage:
 
 
 def open_study(study: Study, name: str) -> optuna.Study:
-    """Optuna's study of a sweep, made or found again; a new one hears what ``tune.warm_start`` has found.
+    """Create or open the Optuna study of a sweep; a new one takes over the finished trials of ``tune.warm_start``.
 
     Raises:
-        ParameterError: if there is no study to start from.
+        ParameterError: if the study that ``tune.warm_start`` names does not exist.
         DATransNetError: if the database cannot be used.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -87,15 +87,15 @@ def fitting(source: optuna.Study, plan: Tune) -> list[FrozenTrial]:
 
 
 def own_trials(found: optuna.Study, *states: TrialState) -> list[FrozenTrial]:
-    """Trials of the sweep itself, without those it was told beforehand."""
+    """Trials of the sweep itself, without those that it took over from ``tune.warm_start``."""
     trials = found.get_trials(deepcopy=False, states=states or None)
     return [trial for trial in trials if "known_from" not in trial.user_attrs]
 
 
 def importances(found: optuna.Study, objectives: int) -> dict[str, float]:
-    """How much of what sets the better trials apart each dimension explains, summing to one (PED-ANOVA).
+    """The importance of each searched parameter: its share in what sets the better trials apart (PED-ANOVA).
 
-    Empty where there are too few trials to say.
+    The shares sum to one. The result is empty if they cannot be estimated, for instance from too few trials.
     """
     complete = found.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     if len(complete) < SAMPLES_TO_RANK:

@@ -23,10 +23,10 @@ RETRIES = 3
 
 
 class Searcher(OptunaSearch):
-    """Optuna as Ray's searcher; a failed trial is a failed one, whatever it reported before."""
+    """Optuna as Ray's searcher. Optuna is told that a trial failed even if the trial had reported results before."""
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Nothing: epochs are in the records, no pruner of Optuna's reads them, and its database is slow."""
+        """Do nothing: the run records hold the epochs, no pruner of Optuna reads them, and its database is slow."""
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tell Optuna how a trial ended."""
@@ -58,7 +58,7 @@ class _Earlier:
 
 
 def replay(scheduler: TrialScheduler, trials: Mapping[str, Trial]) -> None:
-    """Let a scheduler hear every epoch of the trials that ended before."""
+    """Tell a scheduler every epoch of the trials that ended in earlier starts of the sweep."""
     nobody: Any = SimpleNamespace(get_live_trials=list)
     hear = scheduler.on_trial_complete if isinstance(scheduler, MedianStoppingRule) else scheduler.on_trial_result
     for key, found in trials.items():
@@ -70,7 +70,10 @@ def replay(scheduler: TrialScheduler, trials: Mapping[str, Trial]) -> None:
 
 
 def trainable(make_trial: MakeTrial, params: Params, began: str) -> Callable[[dict[str, Any]], None]:
-    """What a worker does with a point."""
+    """Return the function that a worker of Ray calls to train the runs of one point of the search space.
+
+    A point that has a run which failed at or after ``began``, the UTC time of this start, is not trained again.
+    """
 
     def trial(config: dict[str, Any]) -> None:
         found = make_trial(config)
@@ -97,7 +100,7 @@ def tuner(
     budget: Budget,
     retries: int,
 ) -> tune.Tuner:
-    """Ray's Tuner; what it stores serves nobody later, so it starts empty each time."""
+    """Ray's Tuner for one start of a sweep. Later starts do not need what it stores, so its folder is emptied first."""
     params = study.params
     storage = study.runs / ".ray"
     shutil.rmtree(storage / identity, ignore_errors=True)

@@ -40,7 +40,11 @@ AGAIN = "again"
 
 
 def identity_of(params: Params, manifest: Manifest) -> str:
-    """What makes two sweeps one: all but how many trials, how many at once, how long, and where."""
+    """A digest of everything that decides the course of a sweep: two sweeps with the same digest are the same sweep.
+
+    The number of trials, how many run at once, the hours and the machine do not count, so they may be changed between
+    two starts. If latency is an objective, the resources do count.
+    """
     sweep = params.digestible | dict.fromkeys(("train", "ablate", "evaluate", "resources", "cluster", "study"))
     limits = ("trials", "concurrent", "wall_hours", "gpu_hours")
     sweep["tune"] = {key: value for key, value in sweep["tune"].items() if key not in limits}
@@ -52,9 +56,10 @@ def identity_of(params: Params, manifest: Manifest) -> str:
 
 @contextmanager
 def alone(study: Study, identity: str) -> Iterator[None]:
-    """Hold a sweep, or wait for the process that does: two at once would take each other's trials for cut off.
+    """Lock a sweep for the duration of the block, waiting while another process holds the lock.
 
-    Two experiments of one project that differ after the search ask for the same one.
+    Without the lock, two processes would each take the running trials of the other for interrupted ones. They meet
+    here if two experiments of a project have the same search and differ only in later stages.
     """
     folder = study.runs / ".ray"
     folder.mkdir(parents=True, exist_ok=True)
@@ -139,13 +144,13 @@ class Sweep:
         )
 
     def settle(self) -> None:
-        """Call interrupted what no process trains any more."""
+        """Record as interrupted every run that is recorded as running and that no process trains any more."""
         _settle(self.trials.values(), Status.INTERRUPTED)
 
     def restore(self, since: str) -> tuple[int, dict[str, Trial]]:
-        """Queue the trials that did not end; returns how many are to run, and those that ended, by key.
+        """Queue the trials that did not end; return the number of trials still to run, and the ended trials by key.
 
-        What failed after ``since``, when this command began, is not asked for again: it would fail again.
+        A trial that failed at or after ``since``, the time this command began, is not queued: it would fail again.
         """
         memory, plan = self.memory, self.params.tune
         points = [] if own_trials(memory) else [{k: encode(v) for k, v in point.items()} for point in plan.points]

@@ -38,7 +38,10 @@ class Trial:
 
     @property
     def status(self) -> Status:
-        """That of the runs where all agree; else the first of failed, infeasible, running, interrupted, pruned."""
+        """The status that all runs share, else the first that any run has of this list, else running.
+
+        The list is: failed, infeasible, running, interrupted, pruned.
+        """
         states = {record.status if record else Status.WAITING for record in self.records()}
         if len(states) == 1:
             return states.pop()
@@ -46,7 +49,10 @@ class Trial:
         return next((state for state in order if state in states), Status.RUNNING)
 
     def failure(self, since: str) -> str:
-        """Why a run of it failed after a moment, or nothing; a process that died says no reason."""
+        """The reason of a run of this trial that failed at or after the UTC time ``since``; "" if there is none.
+
+        A run whose process died does not count as failed.
+        """
         failed = (record for record in self.records() if record and record.status is Status.FAILED)
         return next((record.reason for record in failed if record.finished >= since), "")
 

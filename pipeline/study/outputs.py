@@ -14,7 +14,7 @@ from datransnet.errors import DataError, ParameterError
 from pipeline.study.study import Study
 
 KEY = r"[0-9a-f]{16}"
-"""A run's."""
+"""A regular expression for the key of a run."""
 
 FILES = ("results/check.json", *(f"results/{name}.json" for name in ("tune", "train", "ablate", "cost")))
 PAGES = ("reports/report.html", "reports/metrics.json")
@@ -31,7 +31,7 @@ FOLDERS = {
     r"\.(png|svg|pdf)",
     "reports/plots": r"(roc|pd_fa|training)\.csv",
 }
-"""Folders of outs, and what the names of their files look like."""
+"""Outputs of DVC stages that are folders → a regular expression for the paths of the files in each."""
 
 
 def check_outputs(study: Study) -> None:

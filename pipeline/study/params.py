@@ -34,10 +34,11 @@ class Data(Strict):
     """Which dataset and split, and how its known faults are treated.
 
     ``source`` is a folder with a person's own dataset, from the project's root or absolute; ``dataset`` then only names
-    it. Of 255, levels of a mask above ``mask_above`` are target; 0 takes everything that is not black. ``levels`` says
-    which stored values of an image become black and white: ``full`` (what the file's depth can hold), ``minmax`` or
-    ``percentile`` of each image, or two values, as for thermal counts. ``grouping`` says what stays on one side of a
-    part that is drawn: ``near_duplicates``, frames in the ``order`` of their names, or ``none``.
+    it. Pixels of a mask are target if their level, from 0 to 255, is above ``mask_above``; with 0, all that are not
+    black are. ``levels`` says which stored values of an image become black and white: 0 and the highest that the file's
+    depth can hold (``full``), the ``minmax`` or ``percentile`` of each image, or two values, as for thermal counts.
+    ``grouping`` says which images stay together when parts are drawn at random: ``near_duplicates``, frames that follow
+    each other in the ``order`` of their names, or ``none``.
     """
 
     dataset: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")

@@ -21,7 +21,10 @@ def section_and_name(key: str) -> tuple[str, str]:
 
 
 class Choice(Strict):
-    """One of some values; searched only where other choices have the values that ``when`` gives them."""
+    """A searched parameter with the possible values ``choice``.
+
+    ``when`` (name of another choice → value) limits the search to points where those choices have these values.
+    """
 
     choice: list[JsonValue] = Field(min_length=1)
     when: dict[str, JsonValue] = Field(default_factory=dict)

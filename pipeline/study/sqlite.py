@@ -12,9 +12,9 @@ SQLITE = re.compile(r"sqlite(?:\+pysqlite)?:///(?!file:|:memory:)(?P<path>[^?]+)
 def sqlite_address(path: Path) -> str:
     """The address of a file of SQLite's, which SQLAlchemy, Optuna and MLflow take for exactly this file.
 
-    SQLAlchemy reads it as it reads any address: ``?`` begins options, and ``%20`` is a space. Optuna puts its version
-    in place of braces. So they are escaped. MLflow makes the folders of what follows ``sqlite:///`` as it stands there,
-    escapes included; it does not where the driver is named too.
+    In an address, SQLAlchemy takes ``?`` for the beginning of options and ``%20`` for a space, and Optuna replaces
+    braces by its version; such characters are therefore escaped. MLflow would create folders whose names contain the
+    escapes, but only if the address begins with ``sqlite:///``; an escaped address therefore names the driver too.
 
     >>> sqlite_address(Path("/a/b.db")), sqlite_address(Path("/50%/b c?.db"))
     ('sqlite:////a/b.db', 'sqlite+pysqlite:////50%25/b%20c%3F.db')

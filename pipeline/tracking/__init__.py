@@ -1,1 +1,1 @@
-"""What MLflow is told, and how. Nothing outside this room calls MLflow."""
+"""Everything that is sent to MLflow. Apart from starting its UI, no code outside this package calls MLflow."""

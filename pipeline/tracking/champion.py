@@ -49,8 +49,8 @@ def _load_pyfunc(path: str) -> Segmenter:
 def register(client: Any, uri: str, run: str, name: str, folder: Path) -> None:
     """Register the network in ``folder`` (weights and card) as a version of model ``name``, once.
 
-    The version with the best validation IoU of a data digest and protocol is the ``champion``; the one it took the
-    place of, or a new one that is not better, the ``challenger``.
+    The first version is the ``champion``. A new version replaces it if its validation IoU is higher, or if it was
+    trained on other data or under another protocol. The one of the two that is not champion is the ``challenger``.
     """
     import mlflow
     from mlflow.models import ModelSignature

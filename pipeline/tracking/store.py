@@ -38,10 +38,10 @@ def artifacts_of(home: Path, uri: str) -> str | None:
 
 
 def prepare(uri: str, home: Path) -> "MlflowClient":
-    """A client of a store whose schema is there.
+    """A client of a tracking store, whose database schema is created first if it is missing.
 
-    MLflow makes it where it finds none, without looking whether another process is about to: two leave a database that
-    neither can use. So the first makes it, and the others wait.
+    MLflow creates a missing schema without checking whether another process is doing so too; two at once leave a
+    database that neither can use. Therefore one process creates it here and the others wait.
     """
     file, artifacts = sqlite_file(uri), artifacts_of(home, uri)
     if file is None or artifacts is None:

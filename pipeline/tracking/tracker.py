@@ -24,10 +24,10 @@ from pipeline.tracking.store import artifacts_of, client_of, prepare, store_of
 log = logging.getLogger(__name__)
 
 BATCHES = 5
-"""A second, of all trainings together: docs/explanation/scaling.md measures what a server takes."""
+"""How many batches a second all trainings together send; docs/explanation/scaling.md measures what a server takes."""
 
 PARAMS = 100
-"""In a batch: more MLflow does not take."""
+"""The largest number of parameters that MLflow accepts in one batch."""
 
 
 def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -160,7 +160,7 @@ class Tracker:
         return [str(run.info.run_id) for run in found]
 
     def watch(self, run: str) -> Any:
-        """Log what this machine has to do to a run, every ten seconds, until ``finish()`` of what is returned."""
+        """Log this machine's load to a run every ten seconds, until ``finish()`` of the returned object is called."""
         from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
         monitor: Any = SystemMetricsMonitor

@@ -11,7 +11,7 @@ from pipeline.tracking.tracker import Tracker, equal
 SHARE = 0.02
 """The share of a training's time that sending its reports may take."""
 EPOCHS = 40
-"""In a batch: MLflow takes a thousand metrics."""
+"""How many epochs are sent in one batch; MLflow accepts at most 1,000 metrics in a batch."""
 
 MLFLOW_STATUS = {
     Status.RUNNING: "RUNNING",
