@@ -11,6 +11,6 @@ from pipeline.study.study import Study
 
 
 def main(study: Study) -> None:
-    """Run the stage; what it leaves is always the same, so that nothing runs again because of it."""
+    """Run the stage. The file that it writes is always the same, so that no other stage runs again because of it."""
     check_outputs(study)
     write_text(study.results / "check.json", json.dumps({"schema": 1, "safe": True}) + "\n")

@@ -40,14 +40,14 @@ ScoreMap = npt.NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Predictions:
-    """Score maps with their masks.
+    """The score maps of a folder, each with its mask.
 
     Attributes:
-        ids: N names.
-        scores: N files.
-        masks: N files.
-        missing: ids of masks without a score map.
-        above: luminance of a mask above which a pixel is target.
+        ids: names of the N images.
+        scores: the N files of score maps, in the order of ``ids``.
+        masks: the N files of masks, in that order.
+        missing: ids of the masks that have no score map.
+        above: pixels of a mask are target if their level, from 0 to 255, is above this.
     """
 
     ids: list[str]

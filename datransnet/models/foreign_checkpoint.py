@@ -82,7 +82,7 @@ class Inert(dict[Any, Any]):
         return Inert()
 
     def append(self, item: object) -> None:
-        """Nothing."""
+        """Ignore an item: a list or a set that pickle fills is not needed."""
 
     extend = add = append
 

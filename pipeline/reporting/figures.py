@@ -95,7 +95,7 @@ def roc_figure(curves: Mapping[str, pd.DataFrame], evaluation: StudyEvaluation) 
 
 
 def calibration_figure(runs: Sequence[ScoredRun]) -> Figure:
-    """Share of target pixels over score, and the number of pixels, a line a run."""
+    """The share of target pixels over the score, and the number of pixels, with a line for each run."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(7, 3))
     left.plot([0, 1], [0, 1], color=COLOURS[7], linewidth=0.8, linestyle="--")
     for index, run in enumerate(runs):
@@ -110,7 +110,7 @@ def calibration_figure(runs: Sequence[ScoredRun]) -> Figure:
 
 
 def limit_figure(limit: pd.DataFrame) -> Figure:
-    """Pd with its interval over local SCR, a line a target size."""
+    """Pd with its interval over local SCR, with a line for each class of target sizes."""
     figure, axis = plt.subplots(figsize=(4.6, 3))
     widest = 10.0  # where the last, open class is drawn
     widths = (limit["high"] - limit["low"]).clip(upper=widest)
@@ -157,7 +157,7 @@ def _dimensions(trials: Sequence[TrialResult]) -> list[str]:
 
 
 def slices_figure(trials: Sequence[TrialResult], importances: Mapping[str, float]) -> Figure:
-    """Validation IoU over each dimension of the space, a dot a trial, later ones darker; importance in the title."""
+    """Validation IoU over each searched parameter: a dot for each trial, later ones darker; its importance in the title."""
     names = _dimensions(trials)
     figure, axes = plt.subplots(1, len(names), figsize=(2.3 * len(names), 2.5), sharey=True, squeeze=False)
     for axis, name in zip(axes[0], names, strict=True):
@@ -217,7 +217,10 @@ def pareto_figure(trials: Sequence[TrialResult], front: Sequence[int], objective
 
 
 def training_figure(histories: Mapping[str, pd.DataFrame]) -> Figure:
-    """Loss and validation IoU over epochs, a line a run; ``histories`` has its metrics by its label, a row an epoch."""
+    """Loss and validation IoU over epochs, with a line for each run.
+
+    ``histories`` maps the label of a run to its metrics, with a row for each epoch.
+    """
     figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3))
     for index, (label, history) in enumerate(histories.items()):
         colour = COLOURS[index % len(COLOURS)]

@@ -35,9 +35,10 @@ def imports(path: Path) -> set[str]:
 
 
 def closure(*modules: str) -> set[Path]:
-    """Files of some modules and of everything of ours that they import.
+    """The files of some modules, and of every module of this project that they import, directly or through others.
 
-    A package's ``__init__`` counts where it is imported by name: ours only re-export and register.
+    The ``__init__`` of a package is among them only if the package itself is imported: those of this project only
+    re-export and register.
     """
     pending, files = list(modules), set[Path]()
     while pending:

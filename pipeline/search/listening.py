@@ -14,7 +14,7 @@ from pipeline.search.trial import MakeTrial, Trial
 
 
 class Listener(tune.Callback):
-    """Shows the trials while Ray works."""
+    """Shows the progress of all trials on the terminal while Ray runs them."""
 
     def __init__(
         self, progress: Progress, failures: "Failures", trials: dict[str, Trial], make_trial: MakeTrial

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @cache
 def client_of(uri: str) -> "MlflowClient":
-    """A client of a tracking store, one a process; slow the first time."""
+    """The client of a tracking store. It is made once for each process, which takes seconds: MLflow is imported."""
     from mlflow.tracking import MlflowClient
 
     _read_migrations_anywhere()
