@@ -157,7 +157,7 @@ def _dimensions(trials: Sequence[TrialResult]) -> list[str]:
 
 
 def slices_figure(trials: Sequence[TrialResult], importances: Mapping[str, float]) -> Figure:
-    """Validation IoU over each searched parameter: a dot for each trial, later ones darker; its importance in the title."""
+    """Validation IoU over each searched parameter, with a dot for each trial, and its importance in the title."""
     names = _dimensions(trials)
     figure, axes = plt.subplots(1, len(names), figsize=(2.3 * len(names), 2.5), sharey=True, squeeze=False)
     for axis, name in zip(axes[0], names, strict=True):
