@@ -65,7 +65,7 @@ def read_scores(path: Path) -> ScoreMap:
     """A score map H×W.
 
     Raises:
-        DataError: if it is missing, damaged, no such array, or has values outside [0, 1].
+        DataError: if it is missing or damaged, is no array H×W, or has values outside [0, 1].
     """
     if path.suffix.lower() == ".png":
         return _read_png(path)

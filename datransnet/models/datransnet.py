@@ -39,7 +39,7 @@ class DATransNet(Network):
         image_size: pixels along one side that the network is built for. It scales the attention's scores (see
             `datransnet.layers.datrans`), so it belongs to a checkpoint; other sizes run, with that constant.
         width: channels of the first level, at least 4.
-        dilations: per skip level, or one sequence for all four.
+        dilations: distances of the neighbours, in pixels: a sequence for each of the four skip levels, or one for all.
         datrans: DATrans on the skips, else the encoder's feature as it is (ablation).
         gfem: GFEM at the bottleneck, else the encoder's feature as it is (ablation).
         gradient: ``"difference"`` (the paper) or ``"plain"`` neighbours in DATrans (ablation).

@@ -6,7 +6,10 @@ from pipeline.study.study import Study
 
 
 def validate(study: Study, schema: bool = False) -> None:
-    """Check the parameters, that no path in them leads where the study writes, and, unless ``schema``, every network.
+    """Check the parameters, and that no path in them leads where the study writes.
+
+    Unless ``schema`` is set, every network that the parameters name is built once: the study's, its variants, and those
+    of the search.
 
     Raises:
         ParameterError: naming every mistake.

@@ -68,7 +68,7 @@ class Tracker:
 
     @classmethod
     def of(cls, study: Study) -> "Tracker":
-        """The tracker of a study."""
+        """Make the tracker of a study: its MLflow experiment is named after the study."""
         manifest = study.manifest
         data = {"name": f"{manifest.dataset} {manifest.split}", "digest": manifest.digest}
         uri = store_of(study)
@@ -169,10 +169,10 @@ class Tracker:
         return made
 
     def describe(self, run: str, params: Mapping[str, Any], known: Mapping[str, str]) -> None:
-        """Enter a run's data and those of its parameters that are not ``known`` there; a parameter cannot be changed.
+        """Log the data of a run and its parameters, except those that ``known`` holds: MLflow lets no parameter change.
 
-        All children have the same keys, so that the UI compares them. The data are MLflow's dataset: the manifest's
-        digest, and what is in each part.
+        The runs of all trainings have the same keys, so that the UI can compare them. The data are logged as MLflow's
+        dataset: the digest of the manifest, and the number of images and targets of each part.
         """
         from mlflow.entities import Dataset, DatasetInput, Param
 
