@@ -20,9 +20,11 @@ import yaml
 from filelock import FileLock
 from PIL import Image
 
+from datransnet.engine.recipe import Recipe
 from datransnet.errors import DATransNetError, ParameterError
 from pipeline.parallel import session
 from pipeline.search.optuna_study import open_study, storage_of
+from pipeline.study.handover import Best, Tuned, write_result
 from pipeline.study.sqlite import sqlite_address, sqlite_file
 from pipeline.study.study import Study
 from pipeline.tracking.stage_run import StageRun
@@ -123,8 +125,8 @@ def test_a_study_is_the_same_in_any_locale(locales, locale, tmp_path):
         (home / ".dvc").mkdir()
         shutil.copytree(tmp_path / "bilder é红外", home / "bilder é红外")
         (home / "results").mkdir()
-        best = {"model": {"name": "datransnet", "image_size": 32, "width": 4}, "recipe": params["recipe"]}
-        (home / "results/tune.json").write_text(json.dumps({"schema": 1, "best": best}), encoding="utf-8")
+        best = Best("k", 0.5, {"name": "datransnet", "image_size": 32, "width": 4}, Recipe(**params["recipe"]))
+        write_result(home / "results/tune.json", Tuned(best, [], ["iou"], {}, []))
         for stage in ("fetch", "split", "train"):
             done = call("pipeline", stage, where=home, LC_ALL=name, LOCPATH=str(locales))
             assert done.returncode == 0, done.stderr
