@@ -28,6 +28,7 @@ from pipeline.runs.provenance import git_revision
 from pipeline.runs.record import Record, RunFolder
 from pipeline.runs.run import Run
 from pipeline.study.search_space import Tune
+from pipeline.study.status import Status
 from pipeline.tracking.tracker import BATCHES, Tracker
 from pipeline.tracking.training_run import TrainingRun
 
@@ -38,7 +39,7 @@ DATA = {"name": "events", "digest": "d", "summary": {}}
 """Reports of a trial that runs to its end; a quarter of the trials do, the others stop at a quarter of it."""
 
 
-def record_of(number: int, epochs: int, status: Any = "running") -> Record:
+def record_of(number: int, epochs: int, status: Status = Status.RUNNING) -> Record:
     """What a trial has recorded after some epochs."""
     run = Run("Toy", "x", "d", "holdout", {"name": "datransnet"}, Recipe(epochs=EPOCHS), number, "s")
     names = ("loss", "lr", "val_iou", "val_niou", "val_pd", "val_fa", "best_iou", "best_epoch", "seconds")

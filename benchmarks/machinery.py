@@ -22,6 +22,7 @@ import yaml
 from benchmarks.network import RESULTS, device_name
 from pipeline.runs.record import RunFolder
 from pipeline.runs.source import ROOT
+from pipeline.study.status import Status
 from pipeline.tracking.tracker import BATCHES, Tracker
 from pipeline.tracking.training_run import TrainingRun
 
@@ -58,7 +59,7 @@ def report(folder: Path, key: str) -> dict[str, float]:
     taken: dict[str, list[float]] = {"record": [], "tracking": []}
     for epoch in range(1, REPORTS + 1):
         history = [record.history[0] | {"epoch": number} for number in range(1, epoch + 1)]
-        known = replace(record, status="running", history=history)
+        known = replace(record, status=Status.RUNNING, history=history)
         started = time.perf_counter()
         RunFolder(folder / "bench", key).write(known)
         written = time.perf_counter()

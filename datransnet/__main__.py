@@ -34,7 +34,7 @@ Debug = Annotated[bool, typer.Option("--debug", help="Print the traceback of an 
 
 
 def _explained() -> dict[str, str]:
-    """What the docstrings of the recipe, and of the presentation that is part of it, say of each hyperparameter.
+    """What the docstrings of the recipe, and of the batch recipe that it extends, say of each hyperparameter.
 
     Under PYTHONOPTIMIZE=2 there are no docstrings: nothing.
     """

@@ -150,7 +150,8 @@ def results_page() -> str:
     from datransnet.engine.recipe import Recipe
     from datransnet.metrics import Score
     from pipeline.runs.trained import TrainedRuns
-    from pipeline.scoring.evaluation import Costs, StudyEvaluation
+    from pipeline.scoring.costs import Costs
+    from pipeline.scoring.evaluation import StudyEvaluation
     from pipeline.study.handover import Tuned
 
     lines = [

@@ -1,4 +1,4 @@
-"""The study around DATransNet: one file per DVC stage, named like the stage."""
+"""The study around DATransNet: one file per DVC stage, named like the stage; what stages share lies in rooms."""
 
 import os
 

@@ -92,10 +92,10 @@ def _add_stage(name: str, text: str) -> None:
             from pipeline.study.outputs import check_outputs
 
             check_outputs(study)  # also where a stage is not started by DVC
-            _main_of(name)(study)
+            main_of(name)(study)
 
 
-def _main_of(stage: str) -> Callable[["Study"], None]:
+def main_of(stage: str) -> Callable[["Study"], None]:
     """A stage's function. Each is imported where it is run: `tune`, for one, imports Ray."""
     match stage:
         case "check":
@@ -112,8 +112,10 @@ def _main_of(stage: str) -> Callable[["Study"], None]:
             from pipeline.ablate import main
         case "evaluate":
             from pipeline.evaluate import main
-        case _:
+        case "report":
             from pipeline.report import main
+        case _:
+            raise AssertionError(f"{stage} has no function here")
     return main
 
 

@@ -15,21 +15,14 @@ from datransnet.metrics import operating_point, roc
 from pipeline.console import Progress, Row
 from pipeline.runs.cost import cost, latency
 from pipeline.runs.record import RunFolder
-from pipeline.scoring.evaluation import (
-    WINNER,
-    BestOnTest,
-    Costs,
-    Dataset,
-    RunCost,
-    ScoredPeer,
-    ScoredRun,
-    StudyEvaluation,
-)
+from pipeline.scoring.costs import Costs, RunCost
+from pipeline.scoring.evaluation import BestOnTest, Dataset, ScoredPeer, ScoredRun, StudyEvaluation
 from pipeline.scoring.examples import write_examples, write_targets
 from pipeline.scoring.score_run import scored, scored_at
 from pipeline.scoring.trained import Trained, all_trained
 from pipeline.study.digest import digest_of
 from pipeline.study.handover import write_result
+from pipeline.study.params import WINNER
 from pipeline.study.status import Status
 from pipeline.study.study import Study
 from pipeline.tracking.stage_run import StageRun

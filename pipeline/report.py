@@ -41,7 +41,8 @@ from pipeline.reporting.result_tables import (
 from pipeline.reporting.table import COLUMNS, Table
 from pipeline.reporting.verdict import verdict
 from pipeline.runs.trained import TrainedRun, read_trained
-from pipeline.scoring.evaluation import Areas, Costs, StudyEvaluation
+from pipeline.scoring.costs import Costs
+from pipeline.scoring.evaluation import Areas, StudyEvaluation
 from pipeline.study.digest import digest_of
 from pipeline.study.handover import Tuned, read_result
 from pipeline.study.study import Study
@@ -222,5 +223,5 @@ def _page(study: Study, found: _Results, tables: Mapping[str, Table], sentences:
         best=asdict(found.tuned.best),
         runs=found.evaluation.runs,
         costs=found.costs.runs,
-        digest=study.manifest.digest,
+        digest=found.evaluation.dataset.digest,
     )

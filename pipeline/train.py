@@ -12,6 +12,7 @@ from pipeline.runs.execute import Job
 from pipeline.runs.record import Record
 from pipeline.runs.run import seeds_of
 from pipeline.study.handover import winner
+from pipeline.study.params import WINNER
 from pipeline.study.study import Study
 
 
@@ -20,7 +21,7 @@ def main(study: Study) -> None:
     params = study.params
     model, recipe = winner(study)
     runs = seeds_of(study, model, recipe, params.train.seeds, params.rules.watches_test)
-    train_all(study, "train", [("full", run) for run in runs], partial(_publish, study))
+    train_all(study, "train", [(WINNER, run) for run in runs], partial(_publish, study))
 
 
 def _publish(study: Study, jobs: Sequence[Job], records: Sequence[Record]) -> Path:

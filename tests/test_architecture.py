@@ -9,7 +9,7 @@ import tomllib
 import pytest
 import yaml
 
-from pipeline.__main__ import STAGES, app
+from pipeline.__main__ import STAGES, app, main_of
 from pipeline.runs.source import ROOT, closure, imports, module_file
 
 DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
@@ -112,7 +112,7 @@ def test_reporting_reads_results_and_knows_no_run():
     rooms = [module_of(path) for path in FILES if path.parent.name == "reporting"]
     reached = {module_of(path) for path in closure(*rooms) if path.is_relative_to(ROOT / "pipeline")}
     of_scoring = {name for name in reached if name.startswith("pipeline.scoring.")}
-    assert of_scoring == {"pipeline.scoring.evaluation"}
+    assert of_scoring == {"pipeline.scoring.costs", "pipeline.scoring.evaluation"}
     assert not {name for name in reached if name.split(".")[1:2] == ["runs"]}
 
 
@@ -201,6 +201,11 @@ def test_console_scripts_are_the_commands():
             for command in (["-c", script], ["-m", module])
         ]
         assert shown[0].replace(f"Usage: {name} ", f"Usage: python -m {module} ") == shown[1]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stages_verb_runs_its_file(stage):
+    assert main_of(stage).__module__ == f"pipeline.{stage}"
 
 
 def test_ls_shows_the_rooms():

@@ -19,7 +19,7 @@ from typing import Any
 
 from datransnet.errors import DATransNetError, ParameterError
 from pipeline.runs.provenance import REVISION, git_revision
-from pipeline.runs.source import ROOT
+from pipeline.runs.source import PACKAGES, ROOT
 from pipeline.study.params import Params
 from pipeline.study.resources import Resources
 
@@ -154,7 +154,7 @@ def _travelling_code() -> dict[str, Any]:
     """Ray's runtime environment with the two packages and nothing else of the project, 2 MB at most."""
     folder = Path(tempfile.mkdtemp(prefix="datransnet-code-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    for name in ("datransnet", "pipeline"):
+    for name in PACKAGES:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     return {"working_dir": str(folder), "env_vars": {REVISION: git_revision(), "PYTHONUTF8": "1"}}
 

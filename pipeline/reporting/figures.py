@@ -11,8 +11,9 @@ import numpy.typing as npt
 import pandas as pd
 from PIL import Image
 
-from pipeline.scoring.evaluation import WINNER, ScoredRun, StudyEvaluation
+from pipeline.scoring.evaluation import ScoredRun, StudyEvaluation
 from pipeline.study.handover import TrialResult
+from pipeline.study.params import WINNER
 from pipeline.study.search_space import section_and_name
 from pipeline.study.status import Status
 

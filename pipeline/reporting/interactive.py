@@ -7,7 +7,8 @@ from plotly.graph_objects import Figure, Scatter
 from plotly.offline import get_plotlyjs
 
 from pipeline.reporting.figures import COLOURS, curve_panels
-from pipeline.scoring.evaluation import WINNER, ScoredPeer, StudyEvaluation
+from pipeline.scoring.evaluation import ScoredPeer, StudyEvaluation
+from pipeline.study.params import WINNER
 
 POINTS = 400
 """How many points of a curve are drawn, at most."""

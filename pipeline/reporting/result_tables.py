@@ -8,8 +8,10 @@ from typing import Any
 
 from pipeline.reporting.statistics import LEAST_IMAGES, LEAST_SEEDS, Comparison, Estimate, compare, estimates, holm
 from pipeline.reporting.table import COLUMNS, Numbers, Table, cell, cells, numbers, p_cell
-from pipeline.scoring.evaluation import Costs, Counts, ScoredPeer, ScoredRun, StudyEvaluation
+from pipeline.scoring.costs import Costs
+from pipeline.scoring.evaluation import Counts, ScoredPeer, ScoredRun, StudyEvaluation
 from pipeline.study.handover import Tuned
+from pipeline.study.params import WINNER
 
 
 def _counts(runs: Sequence[ScoredRun | ScoredPeer], convention: str) -> list[Counts]:
@@ -69,7 +71,7 @@ def _paired(evaluation: StudyEvaluation) -> tuple[dict[str, list[Counts]], int]:
 def ablation_table(evaluation: StudyEvaluation) -> Table:
     """Each variant beside the full network, paired on the seeds they share, under the first convention."""
     (counts, shared), convention = _paired(evaluation), evaluation.conventions[0]
-    changes = {name: compare(counts["full"], found, "iou") for name, found in counts.items() if name != "full"}
+    changes = {name: compare(counts[WINNER], found, "iou") for name, found in counts.items() if name != WINNER}
     corrected = dict(zip(changes, holm([change.p for change in changes.values()]), strict=True))
     rows, values = [], []
     for name, found in counts.items():
@@ -91,9 +93,9 @@ def components_table(evaluation: StudyEvaluation) -> Table | None:
     if len(everything) < 2:
         return None
     counts, shared = _paired(evaluation)
-    variants[frozenset()] = "full"
+    variants[frozenset()] = WINNER
     pairs = [
-        (component, "leave one out", variants[frozenset([component])], "full") for component in sorted(everything)
+        (component, "leave one out", variants[frozenset([component])], WINNER) for component in sorted(everything)
     ] + [
         (component, "add one in", variants[everything], variants[everything - {component}])
         for component in sorted(everything)

@@ -46,6 +46,9 @@ class Record:
     git: str = ""
     environment: dict[str, str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "status", Status(self.status))  # JSON, and whoever else, may give its value
+
     @property
     def best_iou(self) -> float:
         """Validation IoU of the best epoch so far, 0 before any."""
@@ -74,8 +77,7 @@ class RunFolder:
         if content.pop("schema") != SCHEMA:
             return None  # an older schema: the run is planned anew
         run = content.pop("run")
-        status = Status(content.pop("status"))
-        return Record(run=Run(**{**run, "recipe": Recipe(**run["recipe"])}), status=status, **content)
+        return Record(run=Run(**{**run, "recipe": Recipe(**run["recipe"])}), **content)
 
     def write(self, record: Record) -> None:
         """Write the record."""

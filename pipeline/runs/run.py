@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 
+from pydantic import TypeAdapter
+
 from datransnet.data.manifest import Manifest
 from datransnet.engine.recipe import Recipe
 from datransnet.models import MODELS, complete_arguments
@@ -76,7 +78,7 @@ def plan(
         protocol=params.protocol,
         # JSON turns tuples into lists. It does so here already, so that the key is the same before and after reading.
         model={"name": model["name"], **json.loads(json.dumps(complete_arguments(**model)))},
-        recipe=recipe,
+        recipe=TypeAdapter(Recipe).validate_python(vars(recipe)),  # 0 and 0.0 are one recipe, as where it is read
         seed=derive_seed(params.seed, "run", replicate),
         source=training_source(str(model["name"])),
         watched=watched,

@@ -33,7 +33,7 @@ class TrainedRun:
 
 @dataclass(frozen=True)
 class TrainedRuns:
-    """All runs of a stage.
+    """``results/train.json`` and ``results/ablate.json``: all runs of a stage.
 
     Attributes:
         runs: in the order in which the stage named them.

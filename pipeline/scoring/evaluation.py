@@ -1,4 +1,4 @@
-"""``results/evaluation/evaluation.json`` and ``results/cost.json``: what stage evaluate measured."""
+"""``results/evaluation/evaluation.json``: what stage evaluate measured."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,14 +6,11 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from datransnet.metrics import Score
-from pipeline.study.params import Arguments
+from pipeline.study.params import WINNER, Arguments
 from pipeline.study.protocol import PROTOCOLS, Protocol, ProtocolName
 
 Counts = dict[str, list[int]]
 """Name of a count (`datransnet.metrics.Counts`) → its value for each test image, in the order of ``ids``."""
-
-WINNER = "full"
-"""The variant that is the winner of the search as it is."""
 
 
 @dataclass(frozen=True)
@@ -134,10 +131,10 @@ class ScoredRun:
         val_iou: best validation IoU, in [0, 1].
         best_epoch: the epoch of that, from 1.
         best_on_test: null where the test part was not watched.
-        counts: as in `Measured`; so are scores, areas and calibration.
-        scores: see there.
-        areas: see there.
-        calibration: see there.
+        counts: convention → counts of each image.
+        scores: convention → metrics.
+        areas: under the curves.
+        calibration: of the scores.
         operating: at the threshold chosen for a false-alarm rate.
     """
 
@@ -169,10 +166,10 @@ class ScoredPeer:
     Attributes:
         key: ``peer-`` and the name.
         variant: the name that the parameters give them.
-        counts: as in `Measured`; so are scores, areas and calibration.
-        scores: see there.
-        areas: see there.
-        calibration: see there.
+        counts: convention → counts of each image.
+        scores: convention → metrics.
+        areas: under the curves.
+        calibration: of the scores.
     """
 
     key: str
@@ -236,41 +233,3 @@ class StudyEvaluation:
         for run in self.runs:
             variants.setdefault(run.variant, []).append(run)
         return variants
-
-
-@dataclass(frozen=True)
-class RunCost:
-    """What a network takes, and what its training took.
-
-    Attributes:
-        parameters: their number.
-        operations: on one image, two for a multiply-add.
-        latency: median milliseconds of one forward pass; infinite where memory does not suffice.
-        size: height and width of that image, in pixels.
-        threads: of the CPU.
-        device: on which the latency was measured.
-        training: seconds of all epochs, null where the run's record is gone.
-        environment: versions and machine of the training.
-        git: revision of the code that trained.
-    """
-
-    parameters: int
-    operations: int
-    latency: float
-    size: int
-    threads: int
-    device: str
-    training: float | None
-    environment: dict[str, str]
-    git: str
-
-
-@dataclass(frozen=True)
-class Costs:
-    """``results/cost.json``.
-
-    Attributes:
-        runs: run key → cost.
-    """
-
-    runs: dict[str, RunCost]

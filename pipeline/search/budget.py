@@ -18,9 +18,9 @@ ACCOUNT_SECONDS = 10.0
 class Budget(tune.Stopper):
     """Ends a sweep whose hours are spent; hours of earlier starts count."""
 
-    def __init__(self, found: OptunaStudy, trials: Mapping[str, Trial], params: Params) -> None:
-        self.found, self.trials, self.params = found, trials, params
-        self.before = float(found.user_attrs.get("seconds", 0))
+    def __init__(self, memory: OptunaStudy, trials: Mapping[str, Trial], params: Params) -> None:
+        self.memory, self.trials, self.params = memory, trials, params
+        self.before = float(memory.user_attrs.get("seconds", 0))
         self.started, self.entered, self.gpu_seconds = time.monotonic(), -math.inf, 0.0
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
@@ -33,7 +33,7 @@ class Budget(tune.Stopper):
         spent = self.before + moment - self.started
         if moment - self.entered > ACCOUNT_SECONDS:
             self.entered = moment
-            self.found.set_user_attr("seconds", spent)
+            self.memory.set_user_attr("seconds", spent)
             if plan.gpu_hours is not None:
                 self.gpu_seconds = self._gpu_seconds()
         if plan.wall_hours is not None and spent > 3600 * plan.wall_hours:
@@ -47,4 +47,4 @@ class Budget(tune.Stopper):
 
     def close(self) -> None:
         """Write the time that the sweep has taken so far into the search's database."""
-        self.found.set_user_attr("seconds", self.before + time.monotonic() - self.started)
+        self.memory.set_user_attr("seconds", self.before + time.monotonic() - self.started)

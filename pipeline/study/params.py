@@ -19,6 +19,8 @@ from pipeline.study.section import Strict
 
 Arguments = dict[str, Any]
 """Name and keyword arguments of a network, as JSON holds them."""
+WINNER = "full"
+"""The variant that is the winner of the search as it is."""
 
 
 class Synthetic(Strict):
@@ -129,7 +131,7 @@ class Ablate(Strict):
 
     @model_validator(mode="after")
     def _named_once(self) -> "Ablate":
-        if twice := sorted({"full", *self.removals()} & set(self.variants)):
+        if twice := sorted({WINNER, *self.removals()} & set(self.variants)):
             raise ValueError(
                 f"variants: {', '.join(twice)} is the name of a variant that components make; choose another"
             )

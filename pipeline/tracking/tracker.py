@@ -16,10 +16,10 @@ from socket import gethostname
 from typing import TYPE_CHECKING, Any
 
 from pipeline.study.study import Study
+from pipeline.tracking.store import artifacts_of, client_of, prepare, store_of
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
-from pipeline.tracking.store import artifacts_of, client_of, prepare, store_of
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Tracker:
-    """Sends records to MLflow; picklable, so that workers can use it.
+    """Where the MLflow of a study is, and how its runs are found and described; picklable, so that workers can use it.
 
     Attributes:
         uri: of the tracking store, as `store_of` says it.

@@ -56,7 +56,8 @@ class TrainingRun:
         last report always goes; what does not arrive, the stage sends at its end.
         """
         moment = time.monotonic()
-        if record.status is Status.RUNNING and self._id and (self._epochs >= len(record.history) or moment < self._due):
+        waits = moment < self._due or (self._id and self._epochs >= len(record.history))
+        if record.status is Status.RUNNING and waits:
             return
         try:
             self.deliver(record)

@@ -16,14 +16,13 @@ from pipeline.reporting.result_tables import (
     search_table,
     selection_table,
 )
+from pipeline.scoring.costs import Costs, RunCost
 from pipeline.scoring.evaluation import (
     Areas,
     BestOnTest,
-    Costs,
     Dataset,
     OperatingPoint,
     Reliability,
-    RunCost,
     ScoredPeer,
     ScoredRun,
     StudyEvaluation,

@@ -22,6 +22,7 @@ from datransnet.data.synthetic import scene
 from datransnet.engine.predict import predict_image
 from datransnet.weights import load_weights
 from pipeline.runs.record import RunFolder
+from pipeline.study.status import Status
 from pipeline.tracking.champion import register
 from pipeline.tracking.stage_run import StageRun, sync
 from pipeline.tracking.tracker import Tracker
@@ -175,9 +176,19 @@ def test_what_a_dead_server_did_not_get_is_delivered_once(tmp_path, caplog):
     assert len(client.get_metric_history(child.info.run_id, "loss")) == 3
 
 
+def test_a_dead_server_is_not_asked_at_every_epoch(tmp_path, caplog):
+    report = TrainingRun(replace(tracker_at(tmp_path, "http://127.0.0.1:9"), interval=60.0), "1", "train", "full")
+    for epochs in (1, 2, 3):
+        report(record(history=history(epochs)))
+    assert caplog.text.count("Nothing is lost") == 1
+    report(record(status=Status.DONE, history=history(3)))  # the last report always goes
+    assert caplog.text.count("Nothing is lost") == 2
+
+
 BROKEN_STORE = """
 import sqlite3, sys
 from pathlib import Path
+from pipeline.study.status import Status
 from pipeline.tracking.stage_run import StageRun
 from tests.pipeline.tracking.test_tracking import tracker_at
 

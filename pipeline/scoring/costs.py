@@ -1,0 +1,41 @@
+"""``results/cost.json``: what networks take, and what their training took."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class RunCost:
+    """What a network takes, and what its training took.
+
+    Attributes:
+        parameters: their number.
+        operations: on one image, two for a multiply-add.
+        latency: median milliseconds of one forward pass; infinite where memory does not suffice.
+        size: height and width of that image, in pixels.
+        threads: of the CPU.
+        device: on which the latency was measured.
+        training: seconds of all epochs, null where the run's record is gone.
+        environment: versions and machine of the training.
+        git: revision of the code that trained.
+    """
+
+    parameters: int
+    operations: int
+    latency: float
+    size: int
+    threads: int
+    device: str
+    training: float | None
+    environment: dict[str, str]
+    git: str
+
+
+@dataclass(frozen=True)
+class Costs:
+    """``results/cost.json``.
+
+    Attributes:
+        runs: run key → cost.
+    """
+
+    runs: dict[str, RunCost]
