@@ -188,7 +188,7 @@ def test_safetensors_without_our_card_are_published_weights(tmp_path):
     assert torch.equal(model.state_dict()["head.out.bias"], load_official(WEIGHTS).state_dict()["head.out.bias"])
     assert recipe.view == "resize"
     save_file({"a": torch.zeros(1)}, tmp_path / "w.safetensors")
-    with pytest.raises(DataError, match=r"without its card .*card\.json"):
+    with pytest.raises(DataError, match=r"has no card .*card\.json"):
         load_weights(tmp_path / "w.safetensors")
 
 
