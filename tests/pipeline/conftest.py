@@ -16,12 +16,13 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import yaml
 from filelock import FileLock
 
+Found = TypeVar("Found")
 STAGES = ("fetch", "split", "tune", "train", "ablate", "evaluate", "report")
 
 
@@ -132,14 +133,17 @@ class StudyFolder:
 
 
 def wait_for(
-    condition: Callable[[], object], process: subprocess.Popen[Any], otherwise: str, log: Path | None = None
-) -> None:
-    """Wait until a condition holds, or fail as soon as the process that should bring it about has ended without.
+    condition: Callable[[], Found], process: subprocess.Popen[Any], otherwise: str, log: Path | None = None
+) -> Found:
+    """What a condition gives as soon as that is true; fails if the process that should bring it about ends without.
 
     What the process said is read from its ``log``, or else from its pipes.
     """
-    while not condition():
-        if process.poll() is not None and not condition():
+    while True:
+        ended = process.poll() is not None  # asked first: what it did before its end counts
+        if found := condition():
+            return found
+        if ended:
             said = log.read_text(encoding="utf-8") if log else "".join(text or "" for text in process.communicate())
             pytest.fail(f"{otherwise}; its process ended with {process.returncode}: {said}")
         time.sleep(0.02)

@@ -216,13 +216,18 @@ def test_a_failing_run_stops_nobody_else_and_is_told(reference, tmp_path):
 
 
 def holders(study: StudyFolder, lock: Path) -> set[int]:
-    """Processes of a study that have a run's lock open."""
-    found = set()
+    """Processes of a study that opened a run's lock and have it open.
+
+    A process that is about to become another program (a run asks git for its commit) has its parent's open files for a
+    moment: it is not counted.
+    """
+    parents = {}
     for number in study.processes():
         with suppress(OSError):
             if lock in [place.readlink() for place in Path(f"/proc/{number}/fd").iterdir()]:
-                found.add(number)
-    return found
+                _, _, after_name = Path(f"/proc/{number}/stat").read_text(encoding="utf-8").rpartition(")")
+                parents[number] = int(after_name.split()[1])
+    return {number for number, parent in parents.items() if parent not in parents}
 
 
 def test_a_trial_that_dies_is_asked_for_again_and_one_that_fails_is_not(reference, tmp_path):
@@ -238,8 +243,7 @@ def test_a_trial_that_dies_is_asked_for_again_and_one_that_fails_is_not(referenc
     process = study.start("tune")
     killed = {process.pid}  # the stage itself looks at locks, too
     for start in range(1 + RETRIES):  # as often as Ray starts it
-        wait_for(lambda: holders(study, dying / "lock") - killed, process, "nobody trains the first trial")
-        (worker,) = holders(study, dying / "lock") - killed
+        (worker,) = wait_for(lambda: holders(study, dying / "lock") - killed, process, "nobody trains the first trial")
         if start == RETRIES:
             os.kill(worker, signal.SIGSTOP)  # should it not have come to its checkpoint yet
             (dying / "checkpoint.pt").unlink()
