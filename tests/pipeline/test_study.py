@@ -302,8 +302,7 @@ app(["tune"])
 
 def test_a_sweep_whose_hours_are_spent_ends_well(tmp_path):
     params = tiny_params()
-    params["data"]["synthetic"] |= {"train": 200, "size": 64}
-    params["recipe"] |= {"size": 64, "epochs": 1}
+    params["recipe"]["epochs"] = 1
     params["tune"] |= {"trials": 1000, "epochs": 1, "grace": 1, "concurrent": 2, "wall_hours": 5.5, "points": []}
     params["tune"]["seeds"] = 2  # of a trial that is cut, one may not have begun
     study = StudyFolder(tmp_path / "study", params)
