@@ -1,8 +1,8 @@
 """What saturates first when a thousand trials report every ten seconds? Rates that each part can take, and its lag.
 
-A few processes replay the reports of many trials, at their rate, against the real tracking server; suggestions, reports
-and ends meet the real study storage as fast as it takes them. Scheduler and progress table are the driver's own and
-are measured alone. Nothing is trained.
+A process writes the records of many trials at their rate, and the stage's follower sends them to the real tracking
+server; suggestions, reports and ends meet the real study storage as fast as it takes them. Scheduler and progress table
+are the driver's own and are measured alone. Nothing is trained.
 """
 
 import argparse
@@ -15,7 +15,9 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections import defaultdict
 from concurrent.futures import ProcessPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -29,7 +31,8 @@ from pipeline.runs.record import Record, RunFolder
 from pipeline.runs.run import Run
 from pipeline.study.search_space import Tune
 from pipeline.study.status import Status
-from pipeline.tracking.tracker import BATCHES, Tracker
+from pipeline.tracking.follower import Follower
+from pipeline.tracking.tracker import Tracker
 from pipeline.tracking.training_run import TrainingRun
 
 EVERY = 10.0
@@ -47,28 +50,22 @@ def record_of(number: int, epochs: int, status: Status = Status.RUNNING) -> Reco
     return Record(run, status=status, history=history, started="2026-01-01T00:00:00+00:00")
 
 
-def send_reports(uri: str, parent: str, trials: range, seconds: float, rate: float, interval: float) -> list[float]:
-    """Send epochs of some trials in turn, at a rate a second; how late each was done.
+def write_records(runs: Path, trials: int, seconds: float) -> int:
+    """Write what trials record, an epoch of each in turn, each every `EVERY` seconds; returns how many epochs."""
+    started, written = time.monotonic(), 0
+    while (now := time.monotonic()) - started < seconds:
+        time.sleep(max(0.0, started + written * EVERY / trials - now))
+        record = record_of(written % trials, 2 + written // trials)
+        RunFolder(runs, record.run.key).write(record)
+        written += 1
+    return written
 
-    First every trial reports once, so that its child run is there: trials start far less often than they report.
+
+def tracking(folder: Path, database: str, trials: int, seconds: float) -> dict[str, float]:
+    """Epochs a second that are recorded and that reach the server, and how often a trial is brought up to date.
+
+    First every trial is shown with one epoch: trials start far less often than they report.
     """
-    tracker, lags, sent = Tracker(uri, "events", Path(), DATA, interval), [], 0
-    reports = {number: TrainingRun(tracker, parent, "tune", f"t{number}") for number in trials}
-    for number in trials:
-        reports[number](record_of(number, 1))
-    started = time.monotonic()
-    while time.monotonic() - started < seconds:
-        due = started + sent / rate
-        time.sleep(max(0.0, due - time.monotonic()))
-        number, epochs = trials[sent % len(trials)], 2 + sent // len(trials)
-        reports[number](record_of(number, epochs))
-        lags.append(time.monotonic() - due)
-        sent += 1
-    return lags
-
-
-def tracking(folder: Path, database: str, processes: int, trials: int, seconds: float) -> dict[str, float]:
-    """Reports a second that get through to the tracking server at the trials' rate, and how late they are."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -91,15 +88,34 @@ def tracking(folder: Path, database: str, processes: int, trials: int, seconds: 
                 break
             except OSError:
                 time.sleep(0.2)
-        parent = Tracker(uri, "events", folder, DATA).open_stage("tune", "events", {}, "")
-        rate, each = trials / EVERY / processes, trials // processes
-        with ProcessPoolExecutor(processes) as pool:
-            parts = [range(part * each, (part + 1) * each) for part in range(processes)]
-            jobs = [pool.submit(send_reports, uri, parent, part, seconds, rate, trials / BATCHES) for part in parts]
-            lags = np.concatenate([job.result() for job in jobs])
-        found = {"reports_a_second": len(lags) / seconds}
-        found["lag_median"], found["lag_95"] = (float(np.quantile(lags, q)) for q in (0.5, 0.95))
-        return found
+        tracker = Tracker(uri, "events", folder, DATA)
+        children = {}
+        for number in range(trials):
+            record = record_of(number, 1)
+            RunFolder(folder / "runs", record.run.key).write(record)
+            children[record.run.key] = f"t{number}"
+        following = Follower(tracker, tracker.open_stage("tune", "events", {}, ""), "tune", lambda: children)
+        following.follow()
+        arrived = defaultdict[str, list[tuple[float, int]]](list)
+        deliver = TrainingRun.deliver
+
+        def timed(run: TrainingRun, record: Record) -> None:
+            deliver(run, record)
+            arrived[run.name].append((time.monotonic(), len(record.history)))
+
+        TrainingRun.deliver = timed  # type: ignore[method-assign]
+        with ProcessPoolExecutor(1) as pool:
+            writing = pool.submit(write_records, folder / "runs", trials, seconds)
+            following.start()
+            written = writing.result()
+        following.end()
+        gaps = [later[0] - one[0] for times in arrived.values() for one, later in pairwise(times)]
+        return {
+            "epochs_recorded_a_second": written / seconds,
+            "epochs_arrived_a_second": sum(times[-1][1] - 1 for times in arrived.values()) / seconds,
+            "seconds_between_two_updates_median": float(np.median(gaps)),
+            "seconds_between_two_updates_95": float(np.quantile(gaps, 0.95)),
+        }
     finally:
         os.killpg(server.pid, 9)
 
@@ -138,7 +154,7 @@ def scheduler(trials: int) -> float:
     """Reports a second that ASHA takes."""
     from pipeline.search.ray_tune import make_scheduler
 
-    asha = make_scheduler(Tune(trials=trials, epochs=EPOCHS, grace=5, space={}))
+    asha = make_scheduler(Tune(trials=trials, epochs=EPOCHS, grace=5, space={"recipe.lr": {"low": 1e-4, "high": 1e-2}}))
     nobody: Any = SimpleNamespace(get_live_trials=list)
     known: list[Any] = [SimpleNamespace(trial_id=str(number)) for number in range(trials)]
     for trial in known:
@@ -170,7 +186,6 @@ def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=1000)
-    parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--tracking", default="", help="database of the tracking server; SQLite if not given")
     parser.add_argument("--storage", default="", help="database of Optuna's study; SQLite if not given")
@@ -184,7 +199,7 @@ def main() -> None:
             "scheduler_reports_a_second": scheduler(options.trials),
             "table_seconds": table(folder, options.trials),
             "storage": storage(folder, options.storage, options.trials),
-            "tracking": tracking(folder, options.tracking, options.processes, options.trials, options.seconds),
+            "tracking": tracking(folder, options.tracking, options.trials, options.seconds),
         }
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -23,7 +23,7 @@ from benchmarks.network import RESULTS, device_name
 from pipeline.runs.record import RunFolder
 from pipeline.runs.source import ROOT
 from pipeline.study.status import Status
-from pipeline.tracking.tracker import BATCHES, Tracker
+from pipeline.tracking.tracker import Tracker
 from pipeline.tracking.training_run import TrainingRun
 
 
@@ -49,11 +49,11 @@ REPORTS = 200
 
 
 def report(folder: Path, key: str) -> dict[str, float]:
-    """Median seconds that an epoch's record and its tracking take, of a finished run's records."""
+    """Mean seconds that an epoch's record takes where it is trained, and its tracking in the stage."""
     runs, record = RunFolder(folder / "runs", key), RunFolder(folder / "runs", key).read()
     assert record is not None
     data = {"name": "bench", "digest": "d", "summary": {}}
-    tracker = Tracker(f"sqlite:///{folder / 'report.db'}", "bench", folder, data, 2 / BATCHES)
+    tracker = Tracker(f"sqlite:///{folder / 'report.db'}", "bench", folder, data)
     parent = tracker.open_stage("tune", "bench", {}, "")
     send = TrainingRun(tracker, parent, "tune", "bench")
     taken: dict[str, list[float]] = {"record": [], "tracking": []}
@@ -63,7 +63,7 @@ def report(folder: Path, key: str) -> dict[str, float]:
         started = time.perf_counter()
         RunFolder(folder / "bench", key).write(known)
         written = time.perf_counter()
-        send(known)
+        send.deliver(known)
         taken["record"].append(written - started)
         taken["tracking"].append(time.perf_counter() - written)
         time.sleep(0.02)

@@ -20,17 +20,16 @@ def main(study: Study) -> None:
     check_models(params)
     identity = identity_of(params, manifest)
     with alone(study, identity), StageRun(Tracker.of(study), "tune", identity, params.digestible) as parent:
-        reports = parent.reports
 
         def make_trial(point: Point) -> Trial:
             runs = [run_of(params, manifest, point, replicate) for replicate in range(params.tune.seeds)]
             name = f"trial-{runs[0].key[:6]}"
-            return Trial(dict(point), make_jobs(study, reports, [(name, run) for run in runs]))
+            return Trial(dict(point), make_jobs(study, [(name, run) for run in runs]))
 
         sweep = Sweep(params, open_study(study, f"{params.study}-{identity}"), make_trial)
+        parent.follow(sweep.trainings)
         try:
             sweep.run(study, identity)
             write_result(study.results / "tune.json", sweep.result())
         finally:
             sweep.settle()
-            parent.children = {job.run.key: job.name for trial in sweep.trials.values() for job in trial.jobs}

@@ -14,7 +14,7 @@ from pipeline.runs.trained import TrainedRun, TrainedRuns
 from pipeline.study.digest import digest_of
 from pipeline.study.handover import write_result
 from pipeline.study.study import Study
-from pipeline.tracking.stage_run import MakeReport, StageRun
+from pipeline.tracking.stage_run import StageRun
 from pipeline.tracking.tracker import Tracker
 
 Publish = Callable[[Sequence[Job], Sequence[Record]], Path]
@@ -30,19 +30,19 @@ def train_all(study: Study, stage: str, runs: Sequence[tuple[str, Run]], publish
     study = with_share(study)
     identity = digest_of([run.key for _, run in runs])
     with StageRun(Tracker.of(study), stage, identity, study.params.digestible) as parent:
-        jobs = make_jobs(study, parent.reports, runs)
-        parent.children = {run.key: name for name, run in runs}
+        jobs = make_jobs(study, runs)
+        parent.follow(lambda: {run.key: name for name, run in runs})
         records = run_jobs(stage, jobs, study.params)
         hand_on(study, stage, jobs, records)
         if publish is not None:
             parent.model = publish(jobs, records)
 
 
-def make_jobs(study: Study, reports: MakeReport, runs: Sequence[tuple[str, Run]]) -> list[Job]:
-    """Jobs of a stage from named runs; ``reports`` are those of its run in MLflow."""
+def make_jobs(study: Study, runs: Sequence[tuple[str, Run]]) -> list[Job]:
+    """Jobs of a stage from named runs."""
     resources, numbers = study.params.resources, seed_numbers(name for name, _ in runs)
     return [
-        Job(run, name, number, study.data, study.runs, resources, reports(name, number))
+        Job(run, name, number, study.data, study.runs, resources)
         for (name, run), number in zip(runs, numbers, strict=True)
     ]
 

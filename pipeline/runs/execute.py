@@ -1,7 +1,7 @@
 """One run, from its plan to its record: a generator over `datransnet.engine.fit` that any listener can drive."""
 
 import traceback
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,10 +24,6 @@ from pipeline.study.resources import Resources
 from pipeline.study.status import Status
 
 
-def unreported(record: Record) -> None:
-    """Report a record to nobody."""
-
-
 @dataclass(frozen=True)
 class Job:
     """A run that a stage wants, and how it calls it.
@@ -39,7 +35,6 @@ class Job:
         data: the split dataset's folder.
         runs: where runs are.
         resources: what it occupies; with a share of a GPU it trains there, else on the CPU.
-        report: called with the run's record whenever that has changed.
     """
 
     run: Run
@@ -48,7 +43,6 @@ class Job:
     data: Path
     runs: Path
     resources: Resources
-    report: Callable[[Record], None] = unreported
 
     @property
     def folder(self) -> RunFolder:
@@ -114,7 +108,6 @@ def execute(job: Job) -> Generator[Epoch, None, None]:
         remove_partials(folder.path)
         record = folder.read()
         if record and record.status is Status.DONE:
-            job.report(record)
             yield from record.history
             return
         started = record.started if record else now()
@@ -126,7 +119,6 @@ def execute(job: Job) -> Generator[Epoch, None, None]:
                 for metrics in epochs:
                     record = replace(record, history=[*record.history, metrics])
                     folder.write(record)
-                    job.report(record)
                     if not finished(job.run.recipe, record.history):
                         yield metrics
             save_state(model, folder.weights)
@@ -160,8 +152,6 @@ def execute(job: Job) -> Generator[Epoch, None, None]:
             record = replace(record, status=Status.INTERRUPTED, finished=now())
             folder.write(record)
             raise
-        finally:
-            job.report(record)
         # The last epoch comes after "done" is recorded: if the listener stops here, the run still counts as done.
         yield record.history[-1]
 

@@ -79,6 +79,14 @@ class RunFolder:
         run = content.pop("run")
         return Record(run=Run(**{**run, "recipe": Recipe(**run["recipe"])}), **content)
 
+    @property
+    def written(self) -> int:
+        """When the record was written, in ns; 0 where the run never began."""
+        try:
+            return self.record_file.stat().st_mtime_ns
+        except FileNotFoundError:
+            return 0
+
     def write(self, record: Record) -> None:
         """Write the record."""
         write_text(self.record_file, json.dumps({"schema": SCHEMA, **asdict(record)}, indent=1) + "\n")

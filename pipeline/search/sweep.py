@@ -143,6 +143,10 @@ class Sweep:
             storage=storage_of(study),
         )
 
+    def trainings(self) -> dict[str, str]:
+        """Names of the trials that this start has met, by the keys of their runs."""
+        return {job.run.key: job.name for trial in list(self.trials.values()) for job in trial.jobs}
+
     def settle(self) -> None:
         """Record as interrupted every run that is recorded as running and that no process trains any more."""
         _settle(self.trials.values(), Status.INTERRUPTED)

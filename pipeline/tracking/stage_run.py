@@ -3,25 +3,20 @@
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from socket import gethostname
 from types import TracebackType
 from typing import Any
 
 from datransnet.atomic import write_text
-from pipeline.runs.execute import unreported
 from pipeline.runs.provenance import git_revision
-from pipeline.runs.record import Record, RunFolder
-from pipeline.runs.run import seed_numbers
+from pipeline.runs.record import RunFolder
 from pipeline.study.status import Status
+from pipeline.tracking.follower import Children, Follower
 from pipeline.tracking.tracker import Tracker, equal
 from pipeline.tracking.training_run import TrainingRun
-
-MakeReport = Callable[[str, int], Callable[[Record], None]]
-"""From the name of a training and the number of its seed, what reports it (see `pipeline.runs.execute.Job`)."""
 
 
 @dataclass
@@ -60,6 +55,8 @@ class StageRun:
     failed: bool = True
     moment: int = field(default_factory=lambda: time.time_ns() // 10**6)
     _monitor: Any = field(default=None, init=False, repr=False)
+    _children: Children | None = field(default=None, init=False, repr=False)
+    _follower: Follower | None = field(default=None, init=False, repr=False)
 
     def __enter__(self) -> "StageRun":
         try:
@@ -74,6 +71,10 @@ class StageRun:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.failed = kind is not None
+        if self._follower is not None:
+            self._follower.end()
+        if self._children is not None:
+            self.children = dict(self._children())
         try:
             self.close()
         except Exception as error:
@@ -100,12 +101,12 @@ class StageRun:
         self.id = self.tracker.open_stage(self.stage, self.identity, self.params, self.git)
         return self.id
 
-    @property
-    def reports(self) -> MakeReport:
-        """What makes the reports of this stage's trainings; it can be sent to the processes that train."""
-        if self.id is None or not self.tracker.from_workers:
-            return _to_nobody
-        return partial(TrainingRun, self.tracker, self.id, self.stage)
+    def follow(self, children: Children) -> None:
+        """Let MLflow show the stage's trainings as they go on, until the stage ends."""
+        self._children = children
+        if self.id is not None:
+            self._follower = Follower(self.tracker, self.id, self.stage, children)
+            self._follower.start()
 
     def end_killed(self) -> None:
         """End those runs of this stage that MLflow still calls running although their process on this machine is gone.
@@ -139,11 +140,7 @@ class StageRun:
         if self._monitor is not None:
             self._monitor.finish()
         tracker, run = self.tracker, self.id or self.open()
-        numbers = seed_numbers(self.children.values())
-        for (key, name), number in zip(self.children.items(), numbers, strict=True):
-            record = RunFolder(tracker.home / "runs", key).read()
-            if record is not None:
-                TrainingRun(tracker, run, self.stage, name, number).deliver(record)
+        Follower(tracker, run, self.stage, lambda: self.children).follow()  # a new one, which asks what has arrived
         for key, metrics in self.results.items():
             for training in tracker.trainings(key):
                 tracker.log(training, metrics, moment=self.moment)
@@ -157,10 +154,6 @@ class StageRun:
             register(client, tracker.uri, run, tracker.experiment, self.model)
         client.set_terminated(run, "FAILED" if self.failed else "FINISHED")
         self._unsent.unlink(missing_ok=True)
-
-
-def _to_nobody(name: str, seed_number: int) -> Callable[[Record], None]:
-    return unreported
 
 
 def _lives(process: int) -> bool:

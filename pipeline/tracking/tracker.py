@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-BATCHES = 5
-"""How many batches a second all trainings together send; docs/explanation/scaling.md measures what a server takes."""
-
 PARAMS = 100
 """The largest number of parameters that MLflow accepts in one batch."""
 
@@ -47,38 +44,30 @@ def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Tracker:
-    """Where the MLflow of a study is, and how its runs are found and described; picklable, so that workers can use it.
+    """Where the MLflow of a study is, and how its runs are found and described.
 
     Attributes:
         uri: of the tracking store, as `store_of` says it.
         experiment: name of the experiment, and of its registered model: the study's.
         home: the study's, with its records, and what the store did not get.
         data: name and split, digest and summary of the study's data.
-        interval: seconds between two batches of one run while it trains.
-        from_workers: whether the processes that train may write to the store. A cluster's other machines do not write
-            to a file of SQLite's, which must not be shared: the stage itself delivers their records at its end.
     """
 
     uri: str
     experiment: str
     home: Path
     data: Mapping[str, Any]
-    interval: float = 0.0
-    from_workers: bool = True
 
     @classmethod
     def of(cls, study: Study) -> "Tracker":
         """Make the tracker of a study: its MLflow experiment is named after the study."""
         manifest = study.manifest
         data = {"name": f"{manifest.dataset} {manifest.split}", "digest": manifest.digest}
-        uri = store_of(study)
         return cls(
-            uri=uri,
+            uri=store_of(study),
             experiment=study.params.study,
             home=study.home,
             data=data | {"summary": manifest.summary()},
-            interval=study.params.tune.concurrent / BATCHES,
-            from_workers=not (study.params.cluster.running and artifacts_of(study.home, uri)),
         )
 
     @property
@@ -102,8 +91,6 @@ class Tracker:
 
     def open_stage(self, stage: str, identity: str, params: Mapping[str, Any], git: str) -> str:
         """A stage's run, found again by its identity, or made; running from now on.
-
-        Called by the driver before any worker, which then finds the database's schema and the experiment.
 
         Raises:
             Exception: as the store does.

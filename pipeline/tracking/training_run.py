@@ -1,6 +1,5 @@
 """A training's run in MLflow: a child of its stage's run, brought up to what the training's record says."""
 
-import time
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -8,8 +7,6 @@ from pipeline.runs.record import Record
 from pipeline.study.status import Status
 from pipeline.tracking.tracker import Tracker, equal
 
-SHARE = 0.02
-"""The share of a training's time that sending its reports may take."""
 EPOCHS = 40
 """How many epochs are sent in one batch; MLflow accepts at most 1,000 metrics in a batch."""
 
@@ -25,10 +22,9 @@ MLFLOW_STATUS = {
 
 @dataclass
 class TrainingRun:
-    """One training of a stage, as MLflow shows it. Called with a record, it sends what MLflow does not have yet.
+    """One training of a stage, as MLflow shows it.
 
-    It can be pickled, so that the process that trains reports for itself. What it remembers of MLflow's side spares
-    questions and may be forgotten.
+    What it remembers of MLflow's side spares questions and may be forgotten.
 
     Attributes:
         tracker: of the study.
@@ -46,30 +42,12 @@ class TrainingRun:
     _id: str = field(default="", init=False, repr=False)
     _epochs: int = field(default=0, init=False, repr=False)
     _status: str = field(default="", init=False, repr=False)
-    _due: float = field(default=0.0, init=False, repr=False)
-
-    def __call__(self, record: Record) -> None:
-        """Report a record, or leave it to a later one.
-
-        While a run trains, a report waits until the tracker's ``interval`` is over and sending has taken no more than
-        `SHARE` of the time: many trials, or a slow server, get fuller batches less often, and no training waits. The
-        last report always goes; what does not arrive, the stage sends at its end.
-        """
-        moment = time.monotonic()
-        waits = moment < self._due or (self._id and self._epochs >= len(record.history))
-        if record.status is Status.RUNNING and waits:
-            return
-        try:
-            self.deliver(record)
-        except Exception as error:  # whatever the store raises, training goes on and the records stay
-            self.tracker.unreachable(error)
-        self._due = time.monotonic() + max(self.tracker.interval, (time.monotonic() - moment) / SHARE)
 
     def deliver(self, record: Record) -> None:
-        """Bring the run up to a record.
+        """Send what MLflow does not have yet of a record.
 
         Raises:
-            Exception: as the store does. Then MLflow is asked again what arrived, the next time.
+            Exception: as the store does. Then MLflow is asked what has arrived, the next time.
         """
         known, self._id = self._id, ""
         found = known or self._find(record)

@@ -345,8 +345,21 @@ def test_the_revision_is_the_projects_own_or_unknown(tmp_path):
 # Addresses, ports and sockets
 
 
+WHO_IMPORTS = """
+import os, sys
+
+class Listener:
+    def find_spec(self, name, path=None, target=None):
+        if name == "mlflow":
+            with open(os.environ["WHO_IMPORTS"], "a") as file:
+                print(os.getpid(), file=file)
+
+sys.meta_path.insert(0, Listener())
+"""
+
+
 @pytest.mark.study
-def test_relative_addresses_are_files_of_the_home_for_the_driver_and_its_workers(reference, tmp_path):
+def test_relative_addresses_are_files_of_the_home_and_workers_have_nothing_to_do_with_mlflow(reference, tmp_path):
     """Ray's workers have a working directory of their own."""
     home = tmp_path / "home"
     (home / ".dvc").mkdir(parents=True)
@@ -355,9 +368,14 @@ def test_relative_addresses_are_files_of_the_home_for_the_driver_and_its_workers
     params["tune"] |= {"trials": 2}
     study.write(params)
     (home / "kept").mkdir()
-    done = study.run("tune", MLFLOW_TRACKING_URI="sqlite:///my%20runs.db")
-    assert done.returncode == 0, done.stderr
-    assert "WARNING" not in done.stderr
+    (tmp_path / "listening").mkdir()
+    (tmp_path / "listening/sitecustomize.py").write_text(WHO_IMPORTS, encoding="utf-8")
+    heard = {"PYTHONPATH": f"{tmp_path / 'listening'}:{ROOT}", "WHO_IMPORTS": str(tmp_path / "importers")}
+    process = study.start("tune", MLFLOW_TRACKING_URI="sqlite:///my%20runs.db", **heard)
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
+    assert "WARNING" not in errors
+    assert (tmp_path / "importers").read_text(encoding="utf-8").split() == [str(process.pid)]
     found = {path.relative_to(home).as_posix() for path in home.rglob("*.db")}
     assert found == {"my runs.db", "kept/my search.db"}
     with closing(sqlite3.connect(home / "my runs.db")) as database:

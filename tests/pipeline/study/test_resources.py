@@ -1,22 +1,13 @@
-"""What a training occupies, where that is looked for, and who may write what."""
-
-import pickle
+"""What a training occupies, where that is looked for."""
 
 import pytest
 import ray
 
-from datransnet.data.manifest import Manifest
 from datransnet.errors import ParameterError
 from pipeline.parallel import session
-from pipeline.parallel.train_stage import make_jobs
 from pipeline.study.read_params import parse_params
 from pipeline.study.resources import Resources
-from pipeline.study.study import Study
-from pipeline.tracking.stage_run import StageRun
-from pipeline.tracking.tracker import Tracker
-from pipeline.tracking.training_run import TrainingRun
 from tests.pipeline.conftest import tiny_params
-from tests.pipeline.records import RUN
 
 
 @pytest.mark.parametrize(
@@ -58,21 +49,3 @@ def test_one_node_must_hold_a_training(monkeypatch):
     session._await_node(Resources(cpus=2, gpus=1), 0)
     with pytest.raises(ParameterError, match=r"4 CPUs and 1 GPUs of one node.* 2 CPUs and 8 GPUs; 32 CPUs and 0 GPUs"):
         session._await_node(Resources(cpus=4, gpus=1), 0)
-
-
-def test_a_cluster_does_not_share_a_file_of_sqlite(tmp_path, scenes, monkeypatch):
-    study = Study(tmp_path)
-    study.__dict__["params"] = parse_params(tiny_params(), "tiny")
-    study.__dict__["manifest"] = Manifest.read(scenes / "manifest.json")
-
-    def written_by_workers(uri: str) -> bool:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-        stage = StageRun(Tracker.of(study), "tune", "one", {}, id="one")
-        (job,) = make_jobs(study, stage.reports, [("full", RUN)])
-        return isinstance(pickle.loads(pickle.dumps(job)).report, TrainingRun)
-
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    assert written_by_workers("sqlite:///x.db")
-    monkeypatch.setenv("RAY_ADDRESS", "head:6379")
-    assert not written_by_workers("sqlite:///x.db")
-    assert written_by_workers("http://head:5000")

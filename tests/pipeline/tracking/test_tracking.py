@@ -4,11 +4,11 @@ import json
 import logging
 import multiprocessing
 import os
-import pickle
 import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 import urllib.request
 from dataclasses import replace
 from pathlib import Path
@@ -22,8 +22,9 @@ from datransnet.data.synthetic import scene
 from datransnet.engine.predict import predict_image
 from datransnet.weights import load_weights
 from pipeline.runs.record import RunFolder
-from pipeline.study.status import Status
+from pipeline.tracking import follower
 from pipeline.tracking.champion import register
+from pipeline.tracking.follower import Follower
 from pipeline.tracking.stage_run import StageRun, sync
 from pipeline.tracking.tracker import Tracker
 from pipeline.tracking.training_run import TrainingRun
@@ -55,10 +56,9 @@ def test_sending_a_record_again_doubles_nothing(tracker):
     assert opened(tracker).id == parent
     report = TrainingRun(tracker, parent, "train", "full")
     for epochs in (1, 1, 3, 2, 3):  # also late and repeated
-        report(record(history=history(epochs)))
-        pickle.loads(pickle.dumps(report))(record(history=history(epochs)))
-        TrainingRun(tracker, parent, "train", "full")(record(history=history(epochs)))
-    report(record(status="done", history=history(3)))
+        report.deliver(record(history=history(epochs)))
+        TrainingRun(tracker, parent, "train", "full").deliver(record(history=history(epochs)))
+    report.deliver(record(status="done", history=history(3)))
     client = tracker.client()
     children = client.search_runs(["1"], f"tags.`run_key` = '{RUN.key}'")
     assert len(children) == 1
@@ -75,7 +75,7 @@ def test_a_run_that_was_cut_off_while_it_was_made_is_completed(tracker):
     parent, client = opened(tracker).id, tracker.client()
     tags = {"mlflow.parentRunId": parent, "run_key": RUN.key}
     made = client.create_run("1", tags=tags).info.run_id
-    TrainingRun(tracker, parent, "train", "full")(record(status="done", history=history(1)))
+    TrainingRun(tracker, parent, "train", "full").deliver(record(status="done", history=history(1)))
     (child,) = client.search_runs(["1"], f"tags.`run_key` = '{RUN.key}'")
     assert child.info.run_id == made
     assert child.data.params["model.width"] == "4"
@@ -84,14 +84,14 @@ def test_a_run_that_was_cut_off_while_it_was_made_is_completed(tracker):
 
 def test_a_failed_run_says_why_in_mlflow(tracker):
     failed = record(status="failed", reason="the loss is nan")
-    TrainingRun(tracker, opened(tracker).id, "train", "full")(failed)
+    TrainingRun(tracker, opened(tracker).id, "train", "full").deliver(failed)
     (child,) = tracker.client().search_runs(["1"], f"tags.`run_key` = '{RUN.key}'")
     assert (child.info.status, child.data.tags["reason"]) == ("FAILED", "the loss is nan")
 
 
 def test_results_are_entered_wherever_a_training_is(tracker):
     with opened(tracker) as parent:
-        parent.reports("full", 1)(record(status="done", history=history(1)))
+        TrainingRun(tracker, parent.id, "train", "full").deliver(record(status="done", history=history(1)))
         parent.results, parent.note = {RUN.key: {"test_iou": 0.5}}, "**best**"
     for _ in range(2):  # a stage that runs again enters them again
         opened(tracker, results={RUN.key: {"test_iou": 0.5}}).close()
@@ -108,7 +108,7 @@ def test_results_are_entered_wherever_a_training_is(tracker):
 
 def test_what_a_killed_stage_left_running_is_ended_by_one_with_other_parameters(tracker):
     killed = opened(tracker)
-    killed.reports("full", 1)(record(history=history(1)))
+    TrainingRun(tracker, killed.id, "train", "full").deliver(record(history=history(1)))
     RunFolder(tracker.home / "runs", RUN.key).path.mkdir(parents=True)
     RunFolder(tracker.home / "runs", RUN.key).write(record(history=history(2)))
     gone = subprocess.Popen(["true"])
@@ -163,8 +163,8 @@ def test_what_a_dead_server_did_not_get_is_delivered_once(tmp_path, caplog):
     RunFolder(tmp_path / "runs", RUN.key).write(written)
     with StageRun(tracker_at(tmp_path, "http://127.0.0.1:9"), "train", "one", {}) as parent:
         assert parent.id is None
-        parent.reports("full", 1)(written)
-        parent.children, parent.metrics = {RUN.key: "full"}, {"best": 0.3}
+        parent.follow(lambda: {RUN.key: "full"})
+        parent.metrics = {"best": 0.3}
     assert "Nothing is lost" in caplog.text
     tracker = tracker_at(tmp_path)
     assert (sync(tracker), sync(tracker)) == (1, 0)
@@ -176,19 +176,75 @@ def test_what_a_dead_server_did_not_get_is_delivered_once(tmp_path, caplog):
     assert len(client.get_metric_history(child.info.run_id, "loss")) == 3
 
 
-def test_a_dead_server_is_not_asked_at_every_epoch(tmp_path, caplog):
-    report = TrainingRun(replace(tracker_at(tmp_path, "http://127.0.0.1:9"), interval=60.0), "1", "train", "full")
-    for epochs in (1, 2, 3):
-        report(record(history=history(epochs)))
+def losses(tracker: Tracker) -> list[float]:
+    """Of the one training that MLflow shows."""
+    client = tracker.client()
+    (child,) = client.search_runs(["1"], f"tags.`run_key` = '{RUN.key}'")
+    return [point.value for point in client.get_metric_history(child.info.run_id, "loss")]
+
+
+def test_only_records_that_have_changed_are_sent_and_all_of_what_they_hold(tracker):
+    children, folder = {}, RunFolder(tracker.home / "runs", RUN.key)
+    following = Follower(tracker, opened(tracker).id, "train", lambda: children)
+    assert following.follow() == 0
+    children |= {RUN.key: "full", "k" * 16: "a run that never began"}
+    assert following.follow() == 0
+    folder.path.mkdir(parents=True)
+    for number, epochs in enumerate((1, 4), 1):
+        folder.write(record(history=history(epochs)))
+        os.utime(folder.record_file, ns=(number, number))  # a clock that is coarse makes no difference here
+        assert (following.follow(), following.follow()) == (1, 0)
+        assert losses(tracker) == [1 / epoch for epoch in range(1, epochs + 1)]
+
+
+def test_a_stage_follows_its_trainings_while_they_train(tracker, monkeypatch):
+    monkeypatch.setattr(follower, "PAUSE", 0.01)
+    folder, known = RunFolder(tracker.home / "runs", RUN.key), threading.Event()
+    folder.path.mkdir(parents=True)
+    deliver = TrainingRun.deliver
+
+    def delivered(run: TrainingRun, written: Any) -> None:
+        deliver(run, written)
+        known.set()
+
+    monkeypatch.setattr(TrainingRun, "deliver", delivered)
+    with StageRun(tracker, "train", "one", {}) as parent:
+        parent.follow(lambda: {RUN.key: "full"})
+        for epochs in (1, 2):
+            folder.write(record(history=history(epochs)))
+            known.wait()
+            known.clear()
+        assert losses(tracker)[0] == 1
+    assert losses(tracker) == [1, 1 / 2]
+    assert parent.children == {RUN.key: "full"}
+
+
+def test_that_a_server_is_away_is_told_once_and_what_came_meanwhile_arrives(tracker, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(follower, "PAUSE", 0.01)
+    folder, looks = RunFolder(tmp_path / "runs", RUN.key), []
+    folder.path.mkdir(parents=True)
+    folder.write(record(history=history(3)))
+    parent, deliver, back = opened(tracker).id, TrainingRun.deliver, threading.Event()
+
+    def away(run: TrainingRun, written: Any) -> None:
+        looks.append(len(looks))
+        if len(looks) <= 3:
+            raise OSError("away")
+        deliver(run, written)
+        back.set()
+
+    monkeypatch.setattr(TrainingRun, "deliver", away)
+    following = Follower(tracker, parent, "train", lambda: {RUN.key: "full"})
+    following.start()
+    back.wait()
+    following.end()
     assert caplog.text.count("Nothing is lost") == 1
-    report(record(status=Status.DONE, history=history(3)))  # the last report always goes
-    assert caplog.text.count("Nothing is lost") == 2
+    assert losses(tracker) == [1, 1 / 2, 1 / 3]
 
 
 BROKEN_STORE = """
 import sqlite3, sys
 from pathlib import Path
-from pipeline.study.status import Status
 from pipeline.tracking.stage_run import StageRun
 from tests.pipeline.tracking.test_tracking import tracker_at
 
@@ -242,7 +298,7 @@ def write_runs(folder: Path, parent: str, number: int, ready: Any) -> None:
         for epochs in range(1, 21):
             status = "running" if epochs < 20 else "done"
             known = record(history=history(epochs), status=status, run=run)
-            report(known)
+            report.deliver(known)
 
 
 def test_eight_processes_write_at_once_and_nothing_is_lost(tracker, tmp_path):
