@@ -19,7 +19,7 @@ WITHOUT_GIT = d="$$PWD"; until [ -e "$$d/.git" ] || [ -z "$$d" ]; do d="$${d%/*}
   if [ -z "$$d" ] || git check-ignore --quiet . 2>/dev/null; then $(VENV)/bin/python -m dvc config --local core.no_scm true; fi
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test test-cluster test-oldest check notebooks recompute lint bench ui docs lock clean
+.PHONY: help setup repro test test-faults test-cluster test-oldest check notebooks recompute lint bench ui docs lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 12
@@ -41,6 +41,9 @@ repro: $(VENV)/.ready ## run the whole study; PROFILE=sirst runs it on real imag
 test: $(VENV)/.ready ## run the tests
 	python -m pytest -n 2 --dist loadgroup
 
+test-faults: $(VENV)/.ready ## studies that are killed, cut off, or run in odd places (15 minutes)
+	python -m pytest -n 2 --dist loadgroup -m faults tests/pipeline
+
 test-cluster: $(VENV)/.ready ## a sweep on three machines that fail (root, iproute2, PostgreSQL; skips where they are missing)
 	python -m pytest -m cluster tests/cluster
 
@@ -59,7 +62,7 @@ test-oldest: ## the library's tests on the oldest versions that it allows, in .o
 	  pytest pytest-timeout pytest-xdist hypothesis scikit-image scikit-learn
 	.oldest/bin/python -m pytest -n 2 -p no:cacheprovider tests/datransnet datransnet
 
-check: lint test test-cluster ## all that a change must pass (45 minutes): lint, tests, cluster, the study and its numbers again
+check: lint test test-faults test-cluster ## all that a change must pass (50 minutes): lint, tests, the study and its numbers again
 	DATRANSNET_RUNS=40 python -m pytest tests/pipeline/tracking -k eight_processes
 	$(MAKE) repro recompute notebooks
 

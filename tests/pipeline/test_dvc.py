@@ -158,6 +158,7 @@ def ended(project: Path) -> int:
     return shown.count("Success") + shown.count("Failed")
 
 
+@pytest.mark.faults
 def test_what_queued_and_temporary_experiments_train_is_kept(committed):
     before, seeds = trained(committed), tiny_params()["train"]["seeds"] + 1
     change = ["--set-param", f"train.seeds={seeds}", "--set-param"]  # all ask for the same training
@@ -221,6 +222,7 @@ def in_background() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
+@pytest.mark.faults
 def test_nothing_outlives_a_killed_dvc(project, tmp_path):
     shell = shutil.which("dash") or "/bin/sh"  # DVC runs a stage in the person's; this one may stay between the two
     params = yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8"))

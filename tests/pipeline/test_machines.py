@@ -102,6 +102,7 @@ def test_what_is_printed_is_what_the_terminal_shows(locales, tmp_path):
     assert "é红".encode() in chosen.stdout
 
 
+@pytest.mark.faults
 @pytest.mark.study
 def test_a_study_is_the_same_in_any_locale(locales, tmp_path):
     """Names of files are part of the data's digest, and that of every run's key."""
@@ -250,6 +251,7 @@ WITHOUT_GIT = ("--eval", "told: ; @$(WITHOUT_GIT)", "told")
 """What `make setup` does when packages are installed."""
 
 
+@pytest.mark.faults
 @pytest.mark.study
 def test_a_download_in_any_folder_runs_the_whole_study(tmp_path):
     folder = downloaded(tmp_path / ODD)
@@ -415,6 +417,7 @@ def test_make_ui_is_the_command_with_the_port():
         assert f"python -m pipeline ui --port '{port}'" in told
 
 
+@pytest.mark.faults
 @pytest.mark.study
 @pytest.mark.parametrize(
     ("name", "optimise"),
@@ -512,6 +515,7 @@ def test_several_first_studies_begin_at_once(tmp_path):
         assert set(optuna.get_all_study_names(storage_of(study))) == {"sweep-0", "sweep-1"}
 
 
+@pytest.mark.faults
 @pytest.mark.study
 def test_two_that_ask_for_the_same_search_share_it(reference, tmp_path):
     home = tmp_path / "home"

@@ -173,6 +173,7 @@ def interrupted(reference: dict[str, StudyFolder], folder: Path, stage: str, pol
     raise AssertionError
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize(
     ("stage", "politely"),
     [("tune", signal.SIGTERM), ("train", signal.SIGINT), ("evaluate", signal.SIGINT)],  # ablate trains as train does
@@ -193,6 +194,7 @@ def test_a_killed_and_interrupted_stage_goes_on_to_the_same_end(reference, tmp_p
         assert "RUNNING" not in states
 
 
+@pytest.mark.faults
 def test_a_failing_run_stops_nobody_else_and_is_told(reference, tmp_path):
     study = reference["train"].copy(tmp_path / "study")
     keys = [
@@ -230,6 +232,7 @@ def holders(study: StudyFolder, lock: Path) -> set[int]:
     return {number for number, parent in parents.items() if parent not in parents}
 
 
+@pytest.mark.faults
 def test_a_trial_that_dies_is_asked_for_again_and_one_that_fails_is_not(reference, tmp_path):
     known = json.loads((reference["whole"].folder / "results/tune.json").read_text(encoding="utf-8"))
     keys = [trial["key"] for trial in known["trials"]]
@@ -300,6 +303,7 @@ app(["tune"])
 """
 
 
+@pytest.mark.faults
 def test_a_sweep_whose_hours_are_spent_ends_well(tmp_path):
     params = tiny_params()
     params["recipe"]["epochs"] = 1
@@ -390,6 +394,7 @@ def test_a_file_changed_beneath_fetch_is_somebodys(reference, tmp_path):
     assert len(image.read_bytes()) == 60
 
 
+@pytest.mark.faults
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
 @pytest.mark.parametrize("stage", ["fetch", "split", "train"])
 def test_a_full_disk_is_told_and_leaves_nothing_half_written(reference, tmp_path, stage):

@@ -380,6 +380,7 @@ def recorded(study: StudyFolder, stage: str) -> dict[str, list[tuple[int, float]
     return {key: [(int(e["epoch"]), e["loss"]) for e in epochs] for key, epochs in histories.items()}
 
 
+@pytest.mark.faults
 @pytest.mark.study
 def test_a_server_that_dies_during_a_study_gets_every_point_once(reference, tmp_path, server):
     study = reference["train"].copy(tmp_path / "study")
@@ -404,6 +405,7 @@ def test_a_server_that_dies_during_a_study_gets_every_point_once(reference, tmp_
     assert {len(found) for found in recorded(study, "train").values()} == {40}
 
 
+@pytest.mark.faults
 @pytest.mark.study
 def test_a_study_without_its_server_is_sent_later(reference, tmp_path, server):
     study = reference["train"].copy(tmp_path / "study")
