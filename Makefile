@@ -42,7 +42,7 @@ test: $(VENV)/.ready ## run the tests
 	python -m pytest -n 2 --dist loadgroup
 
 test-faults: $(VENV)/.ready ## studies that are killed, cut off, or run in odd places (15 minutes)
-	python -m pytest -n 2 --dist loadgroup -m faults tests/pipeline
+	python -m pytest -n 2 --dist loadgroup -m faults tests
 
 test-cluster: $(VENV)/.ready ## a sweep on three machines that fail (root, iproute2, PostgreSQL; skips where they are missing)
 	python -m pytest -m cluster tests/cluster
@@ -63,7 +63,7 @@ test-oldest: ## the library's tests on the oldest versions that it allows, in .o
 	.oldest/bin/python -m pytest -n 2 -p no:cacheprovider tests/datransnet datransnet
 
 check: lint test test-faults test-cluster ## all that a change must pass (50 minutes): lint, tests, the study and its numbers again
-	DATRANSNET_RUNS=40 python -m pytest tests/pipeline/tracking -k eight_processes
+	DATRANSNET_RUNS=40 python -m pytest -m faults tests/pipeline/tracking -k eight_processes
 	$(MAKE) repro recompute notebooks
 
 lint: $(VENV)/.ready ## check style and types

@@ -47,6 +47,25 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "data"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the tests so that no worker waits for another.
+
+    The first test has the reference study made, which takes minutes; then come those that do not need it, and those
+    that one worker does one after another before those that any may do.
+    """
+
+    def turn(item: pytest.Item) -> int:
+        if "reference" not in getattr(item, "fixturenames", ()):
+            return 1
+        return 2 if item.get_closest_marker("xdist_group") else 3
+
+    items.sort(key=turn)
+    last = [item for item in items if turn(item) == 3]
+    if last:
+        items.remove(last[0])
+        items.insert(0, last[0])
+
+
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     torch.manual_seed(0)

@@ -80,6 +80,7 @@ def test_resuming_equals_not_stopping(scenes, tmp_path, options):
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), again.parameters(), strict=True))
 
 
+@pytest.mark.faults
 def test_a_killed_training_goes_on_bit_for_bit(scenes, tmp_path):
     def start(folder, wait_for=None):
         folder.mkdir(exist_ok=True)

@@ -494,6 +494,7 @@ def _parsed() -> Any:
     return parse_params(tiny_params(), "tiny")
 
 
+@pytest.mark.faults
 def test_several_first_studies_begin_at_once(tmp_path):
     context = multiprocessing.get_context("spawn")
     for attempt in range(2):

@@ -13,6 +13,7 @@ import pytest
 
 from pipeline.reporting.table import Table
 from pipeline.reporting.verdict import verdict
+from pipeline.tracking.store import client_of
 from tests.pipeline.conftest import answers, end, free_port, wait_for
 from tests.pipeline.reporting.test_result_tables import evaluation
 
@@ -133,11 +134,9 @@ def tracking(reference, tmp_path):
 
 @pytest.mark.study
 def test_the_mlflow_ui_shows_the_study(tracking, reference, tmp_path):
-    from mlflow.tracking import MlflowClient
-
     if not BROWSER:
         pytest.skip("no Chromium (Debian: chromium)")
-    runs = MlflowClient(f"sqlite:///{reference['whole'].folder / 'mlruns.db'}").search_runs(["1"])
+    runs = client_of(f"sqlite:///{reference['whole'].folder / 'mlruns.db'}").search_runs(["1"])
     variants = [run.info.run_id for run in runs if "test_iou" in run.data.metrics and "run_key" in run.data.tags]
     (report,) = [run.info.run_id for run in runs if run.data.tags["stage"] == "report"]
     compared = urllib.parse.quote(json.dumps(variants))

@@ -301,6 +301,7 @@ def write_runs(folder: Path, parent: str, number: int, ready: Any) -> None:
             report.deliver(known)
 
 
+@pytest.mark.faults
 def test_eight_processes_write_at_once_and_nothing_is_lost(tracker, tmp_path):
     parent = opened(tracker)
     context = multiprocessing.get_context("spawn")
@@ -423,7 +424,7 @@ def test_a_study_without_its_server_is_sent_later(reference, tmp_path, server):
 
 
 @pytest.fixture
-def champion(reference, monkeypatch):
+def champion(reference, mlflow_alone, monkeypatch):
     """Address of the whole study's registered model, and its folder."""
     import mlflow
 
