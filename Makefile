@@ -62,8 +62,8 @@ test-oldest: ## the library's tests on the oldest versions that it allows, in .o
 	  pytest pytest-timeout pytest-xdist hypothesis scikit-image scikit-learn
 	.oldest/bin/python -m pytest -n 2 -p no:cacheprovider tests/datransnet datransnet
 
+check: export DATRANSNET_RUNS ?= 40
 check: lint test test-faults test-cluster ## all that a change must pass (50 minutes): lint, tests, the study and its numbers again
-	DATRANSNET_RUNS=40 python -m pytest -m faults tests/pipeline/tracking -k eight_processes
 	$(MAKE) repro recompute notebooks
 
 lint: $(VENV)/.ready ## check style and types

@@ -145,6 +145,7 @@ class Sweep:
 
     def trainings(self) -> dict[str, str]:
         """Names of the trials that this start has met, by the keys of their runs."""
+        # A copy, since the thread that follows the trainings asks while trials are added.
         return {job.run.key: job.name for trial in list(self.trials.values()) for job in trial.jobs}
 
     def settle(self) -> None:
