@@ -123,6 +123,17 @@ def evaluate(
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="Leave out masks without a score map, and count them.")
     ] = False,
+    ids: Annotated[
+        Path | None, typer.Option(help="A list of the images of --scores to score; all if not given.")
+    ] = None,
+    logits: Annotated[bool, typer.Option("--logits", help="The maps of --scores hold logits.")] = False,
+    mismatch: Annotated[
+        str | None,
+        typer.Option(
+            help="Masks whose size is not their score map's: exclude them, resize_mask, or resize_mask_by_corners, as "
+            "OpenCV does. Refused if not given."
+        ),
+    ] = None,
     part: Annotated[
         str | None, typer.Option(help="Part of a split dataset: train, val, or test (the default).")
     ] = None,
@@ -144,9 +155,11 @@ def evaluate(
     conventions = tuple(convention or ())
     with as_command(debug):
         from datransnet.commands.evaluate import evaluate_command, score_command
+        from datransnet.data.score_maps import Reading, other_size_named
 
         if scores is not None and masks is not None and data is None and weights is None:
-            score_command(scores, masks, conventions, threshold, curves, mask_above, allow_missing)
+            reading = Reading(allow_missing, mask_above, ids, logits, other_size_named(mismatch))
+            score_command(scores, masks, conventions, threshold, curves, reading)
             return
         if data is None or weights is None or scores is not None or masks is not None:
             raise ParameterError("Give either DATA and --weights, or --scores and --masks.")

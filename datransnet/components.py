@@ -34,9 +34,19 @@ def components(binary: npt.NDArray[np.bool_]) -> Components:
     >>> found.areas.tolist(), found.centroids.tolist()
     ([3], [[1.0, 1.0]])
     """
-    labels, number = ndimage.label(binary, structure=EIGHT)
-    rows, columns = np.nonzero(labels)
-    owners = labels[rows, columns]
+    rows, columns = (np.flatnonzero(binary.any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        return Components(np.zeros(binary.shape, np.int32), np.zeros(0, np.int64), np.zeros((0, 2)))
+    # Targets are small: only the window that holds all of them is labelled.
+    window = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    inside, number = ndimage.label(binary[window], structure=EIGHT)
+    labels = np.zeros(binary.shape, np.int32)
+    labels[window] = inside
+    places = np.nonzero(inside)
+    owners = inside[places]
     areas = np.bincount(owners, minlength=number + 1)[1:]
-    sums = [np.bincount(owners, weights=axis, minlength=number + 1)[1:] for axis in (rows, columns)]
-    return Components(labels.astype(np.int32), areas, np.stack(sums, axis=1) / areas[:, None])
+    sums = [
+        np.bincount(owners, weights=place + start, minlength=number + 1)[1:]
+        for place, start in zip(places, (rows[0], columns[0]), strict=True)
+    ]
+    return Components(labels, areas, np.stack(sums, axis=1) / areas[:, None])

@@ -14,8 +14,11 @@ def main(study: Study) -> None:
     card = params.data.card
     if params.data.source is not None:
         foreign = fetch_folder(study.named(params.data.source).resolve(), study.raw)
-    elif card.archive:
-        foreign = fetch(card, study.raw)
+    elif card.sources:
+        fetched = fetch(card, study.raw)
+        foreign = list(fetched.foreign)
+        for reason in fetched.passed_over:
+            say(f"fetch: {reason} The next source was used: {fetched.source}")
     else:
         scenes = params.data.synthetic
         counts = {"train": scenes.train, "val": scenes.val, "test": scenes.test}

@@ -16,7 +16,7 @@ from datransnet.data.dataset import Images, load_folder, load_part
 from datransnet.data.images import Levels
 from datransnet.data.layouts import find_layout
 from datransnet.data.manifest import PARTS, Manifest, image_digest
-from datransnet.data.score_maps import find_predictions
+from datransnet.data.score_maps import Reading, find_predictions
 from datransnet.engine.distributed import check_device
 from datransnet.engine.predict import predict
 from datransnet.errors import DataError, ParameterError, did_you_mean
@@ -80,13 +80,13 @@ def score_command(
     conventions: tuple[str, ...],
     threshold: float,
     curves: Path | None,
-    mask_above: int,
-    allow_missing: bool,
+    reading: Reading,
 ) -> None:
     """Score anyone's score maps; prints JSON."""
-    found = find_predictions(scores, masks, allow_missing, mask_above)
+    found = find_predictions(scores, masks, reading)
     pairs = (found.pair(place) for place in range(len(found.ids)))
-    _print_evaluation(pairs, conventions, threshold, curves, {"missing": found.missing})
+    kind = "left_out" if reading.mismatch == "exclude" else "resized_masks"
+    _print_evaluation(pairs, conventions, threshold, curves, {"missing": found.missing, kind: found.other_size})
 
 
 def _print_evaluation(

@@ -95,7 +95,7 @@ def extract(path: Path, folder: Path, folders: tuple[str, ...] = ()) -> list[str
     Args:
         path: the archive.
         folder: where to.
-        folders: names of folders that are wanted, wherever they lie in it; all if empty.
+        folders: those that are wanted, wherever they lie in it (``data/a`` is any ``a`` in a ``data``); all if empty.
 
     Returns:
         Names of the files of other systems and programs that were left out.
@@ -108,7 +108,7 @@ def extract(path: Path, folder: Path, folders: tuple[str, ...] = ()) -> list[str
     with _archive_errors(path):
         for member in _members(path):
             inside = PurePosixPath(member.name.replace("\\", "/"))
-            if folders and not set(folders) & set(inside.parts[:-1]):
+            if folders and not any(f"/{folder}/" in f"/{inside.as_posix()}" for folder in folders):
                 continue
             if is_foreign(PurePosixPath(*(part for part in inside.parts if part not in (".", "..")))):
                 foreign += [member.name] * is_noted(inside, KEPT)

@@ -48,15 +48,16 @@ def obtain(url: str) -> Path:
         DataError: if it is not in the mirror, or the source cannot be reached.
     """
     place = place_of(url)
-    remedy = f"Download {url} elsewhere, put it at <folder>/{place} and set {MIRROR_VARIABLE}=<folder>."
     if mirror := mirror_folder():
         if not (mirror / place).is_file():
-            raise DataError(f"The mirror {mirror} has no {place}. {remedy}")
+            raise DataError(f"The mirror {mirror} has no {place}.")
         return mirror / place
-    try:
-        return download(url, cache_folder() / place)
-    except DataError as error:
-        raise DataError(f"{error} {remedy}") from error
+    return download(url, cache_folder() / place)
+
+
+def remedy(url: str) -> str:
+    """What to do where a published file cannot be obtained."""
+    return f"Download {url} elsewhere, put it at <folder>/{place_of(url)} and set {MIRROR_VARIABLE}=<folder>."
 
 
 def download(url: str, path: Path) -> Path:

@@ -1,32 +1,52 @@
 """Fetching a dataset: verified by what is inside, and placed whole or not at all."""
 
-import hashlib
+import json
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock
 
 from datransnet.atomic import write_text
 from datransnet.data.archives import KEPT, extract
-from datransnet.data.catalogue import Archive, Card
-from datransnet.data.download import BY_HAND, cache_folder, git_blob_hash, mirror_folder, obtain, placed_by_hand
+from datransnet.data.catalogue import Card
+from datransnet.data.download import BY_HAND, cache_folder, git_blob_hash, mirror_folder, obtain, placed_by_hand, remedy
+from datransnet.data.images import read_image
 from datransnet.data.inventory import inventoried
-from datransnet.data.layouts import find_layout
+from datransnet.data.layouts import Layout, Pairs, find_layout
 from datransnet.data.listing import UNREAD, files_below, is_foreign, is_noted
+from datransnet.data.manifest import content_digest, pair_digest
+from datransnet.data.masks import read_mask
 from datransnet.errors import DataError
 
 
-def content_digest(folder: Path, folders: tuple[str, ...] = ()) -> str:
-    """sha256 of the ``sha256sum`` lines, sorted by path, of all images and lists of a dataset or of some folders."""
-    files = [path for name in folders or (".",) for path in files_below(folder / name) if path.suffix.lower() in KEPT]
-    by_path = sorted((path.relative_to(folder).as_posix().encode(), path) for path in files)
-    text = b"".join(
-        hashlib.sha256(path.read_bytes()).hexdigest().encode() + b"  " + name + b"\n" for name, path in by_path
+@dataclass(frozen=True)
+class Fetched:
+    """What came of a fetch.
+
+    Attributes:
+        source: the file, folder or address that the dataset came from.
+        passed_over: why sources before it were not used, a sentence each.
+        foreign: names of the files of other systems and programs that were left out.
+    """
+
+    source: str
+    passed_over: tuple[str, ...]
+    foreign: tuple[str, ...]
+
+
+def pixel_digest(pairs: Pairs) -> str:
+    """`datransnet.data.manifest.content_digest` of images and masks as they are, before any treatment.
+
+    Raises:
+        DataError: if a file cannot be read.
+    """
+    return content_digest(
+        (id_, pair_digest(read_image(image), read_mask(mask))) for id_, (image, mask) in pairs.items()
     )
-    return hashlib.sha256(text).hexdigest()
 
 
 @contextmanager
@@ -38,34 +58,84 @@ def _scratch(folder: Path) -> Iterator[Path]:
         yield Path(place)
 
 
-def fetch(card: Card, folder: Path) -> list[str]:
+def fetch(card: Card, folder: Path) -> Fetched:
     """Place a published dataset in ``folder``: its images, masks and split lists, verified.
 
-    Returns:
-        Names of the files of other systems and programs that were left out.
+    What a person has put into the folder ``by-hand`` comes first and is used or refused; otherwise the sources of the
+    card are tried in their order, until one can be reached and holds what was published.
 
     Raises:
-        DataError: if something is unreachable, damaged, or not the published content.
+        DataError: if none does, or a split list is not as published.
     """
-    archive = card.archive
-    assert archive is not None, f"{card.name} is generated"
     with _scratch(folder) as scratch, inventoried(folder) as partial:
-        source = _source(card.name, archive)
-        foreign = _copy(source, scratch) if source.is_dir() else extract(source, scratch, archive.folders)
-        layout = find_layout(scratch, source)
-        if card.images and len(layout.pairs) != card.images:
-            raise DataError(
-                f"{source} holds {len(layout.pairs)} images, {card.name} has {card.images}. Remove it and fetch again."
-            )
-        _verify(card.name, archive, source, content_digest(layout.root, archive.folders))
+        layout, fetched = _first_verified(card, scratch)
         for item in card.lists:
-            content = obtain(item.url).read_bytes()
-            if git_blob_hash(content) != item.blob:
-                raise DataError(f"The split list {item.url} is not as published (git blob {git_blob_hash(content)}).")
-            (layout.root / item.path).parent.mkdir(exist_ok=True)
-            (layout.root / item.path).write_bytes(content)
+            if item.url is not None:
+                content = _list(item.url)
+                if git_blob_hash(content) != item.blob:
+                    blob = git_blob_hash(content)
+                    raise DataError(f"The split list {item.url} is not as published (git blob {blob}).")
+                (layout.root / item.path).parent.mkdir(exist_ok=True)
+                (layout.root / item.path).write_bytes(content)
         layout.root.rename(partial)
-    return foreign
+    return fetched
+
+
+def _list(url: str) -> bytes:
+    """A published list."""
+    try:
+        return obtain(url).read_bytes()
+    except DataError as error:
+        raise DataError(f"{error} {remedy(url)}") from error
+
+
+def _first_verified(card: Card, scratch: Path) -> tuple[Layout, Fetched]:
+    """The dataset from the first source that holds it."""
+    if by_hand := placed_by_hand(card.name):
+        try:
+            layout, foreign = _unpacked(card, by_hand, _folders(card), scratch / BY_HAND)
+        except DataError as error:
+            raise DataError(f"{error} Replace {by_hand}, or remove it so that other sources are tried.") from error
+        return layout, Fetched(str(by_hand), (), tuple(foreign))
+    failures = list[str]()
+    for number, source in enumerate(card.sources):
+        if source.url is None:
+            continue
+        try:
+            layout, foreign = _unpacked(card, obtain(source.url), source.folders, scratch / str(number))
+            return layout, Fetched(source.url, tuple(failures), tuple(foreign))
+        except DataError as error:
+            failures.append(str(error))
+    pages = "; ".join(source.page for source in card.sources)
+    place = (mirror_folder() or cache_folder()) / BY_HAND / card.name
+    reasons = f"{' '.join(failures)} Fetch again, or d" if failures else f"{card.name} has no address. D"
+    raise DataError(f"{reasons}ownload it by hand ({pages}) and put it at {place}.zip (or .tar.gz, or a folder).")
+
+
+def _folders(card: Card) -> tuple[str, ...]:
+    """Folders that are wanted in an archive of unknown origin: the last two names of those in every source."""
+    return tuple("/".join(folder.split("/")[-2:]) for source in card.sources for folder in source.folders)
+
+
+def _unpacked(card: Card, source: Path, folders: tuple[str, ...], place: Path) -> tuple[Layout, list[str]]:
+    """The dataset that an archive or a folder holds, as unpacked below ``place``; and names of foreign files.
+
+    Raises:
+        DataError: if it is damaged or holds something else. A download is then removed.
+    """
+    place.mkdir()
+    try:
+        foreign = _copy(source, place) if source.is_dir() else extract(source, place, folders)
+        if not any(place.iterdir()):
+            foreign = extract(source, place)
+        layout = find_layout(place, source)
+        _verify(card, layout, source)
+    except DataError as error:
+        if not source.is_file() or not source.is_relative_to(cache_folder()) or BY_HAND in source.parts:
+            raise
+        source.unlink()  # a download that is not what it should be is not kept
+        raise DataError(f"{error} It was removed.") from error
+    return layout, foreign
 
 
 def fetch_folder(source: Path, folder: Path) -> list[str]:
@@ -105,34 +175,34 @@ def _copy(source: Path, folder: Path) -> list[str]:
     return foreign
 
 
-def _source(name: str, archive: Archive) -> Path:
-    """The archive of a dataset: what a person placed, the mirror's, or the source's."""
-    if by_hand := placed_by_hand(name):
-        return by_hand
-    place = (mirror_folder() or cache_folder()) / BY_HAND
-    remedy = f"Or download it by hand ({archive.page}) and put it at {place / name}.zip (or .tar.gz, or a folder)."
-    if archive.url is None:
-        raise DataError(f"{name} has no address to download from. {remedy[3].upper()}{remedy[4:]}")
-    try:
-        return obtain(archive.url)
-    except DataError as error:
-        raise DataError(f"{error} {remedy}") from error
+def _verify(card: Card, layout: Layout, source: Path) -> None:
+    """Compare what was unpacked with what was published, or, where that is not known, with the first fetch here.
 
-
-def _verify(name: str, archive: Archive, source: Path, found: str) -> None:
-    """Compare a content digest with the published one, or with the one of the first fetch."""
-    record = cache_folder() / "digests" / f"{name}.txt"
-    if archive.digest is None and not record.is_file():
-        write_text(record, found + "\n")
-        return
-    expected = archive.digest or record.read_text(encoding="utf-8").strip()
-    if found == expected:
-        return
-    where = "published" if archive.digest else f"fetched first ({record})"
-    gone = source.is_file() and source.is_relative_to(cache_folder()) and BY_HAND not in source.parts
-    if gone:
-        source.unlink()  # a download that is not what it should be is not kept
-    raise DataError(
-        f"{source} does not hold {name} as {where}: its content digest is {found[:12]}…, expected {expected[:12]}…. "
-        + ("It was removed: fetch again." if gone else "Remove it and fetch again.")
-    )
+    Raises:
+        DataError: saying what differs.
+    """
+    number = len(layout.pairs)
+    if card.images and number != card.images:
+        raise DataError(f"{source} holds {number} images, {card.name} has {card.images}.")
+    published = {item.path: item.blob for item in card.lists if item.url is None}
+    if card.pixels is not None:
+        published["pixels"] = card.pixels
+    elsewhere = {item.path for item in card.lists if item.url is not None}
+    found = {"pixels": pixel_digest(layout.pairs)}
+    for path in {path for parts in card.splits.values() for path in parts.values()} - elsewhere:
+        file = layout.root / path
+        found[path] = git_blob_hash(file.read_bytes()) if file.is_file() else "missing"
+    record = cache_folder() / "first-fetches" / f"{card.name}.json"
+    first = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
+    for what, digest in found.items():
+        expected = published.get(what, first.get(what, digest))
+        if digest != expected:
+            which = "the pixels of its images and masks differ" if what == "pixels" else f"its list {what} differs"
+            known = "published" if what in published else f"fetched first ({record})"
+            raise DataError(
+                f"{source} does not hold {card.name} as {known}: {which} (digest {digest[:12]}…, expected "
+                f"{expected[:12]}…)."
+            )
+    unpublished = {what: digest for what, digest in found.items() if what not in published}
+    if not unpublished.items() <= first.items():
+        write_text(record, json.dumps(first | unpublished, indent=1) + "\n")

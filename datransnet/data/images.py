@@ -51,6 +51,7 @@ class Decoded:
         orientation: EXIF's, from 1 (stored upright) to 8.
         held: number of different values in the file, if converting them to 8 bits may have merged some; else 0.
         kept: number of different values that are left in `pixels`; 0 if ``held`` is.
+        plain: whether the file is a PNG that holds these pixels and nothing else, as `write_png` would write it anew.
     """
 
     pixels: Luminance
@@ -58,6 +59,7 @@ class Decoded:
     orientation: int = 1
     held: int = 0
     kept: int = 0
+    plain: bool = False
 
     @property
     def loses_levels(self) -> bool:
@@ -177,7 +179,8 @@ def decode_image(path: Path, levels: Levels = "full") -> Decoded:
             raise DataError(f"{path} has 16 bits a colour. Save it with one channel, or leave levels at full.")
         pixels = stored.shown(np.asarray(image.convert("L")))
         if levels == "full":
-            return Decoded(pixels, image.mode, stored.orientation)
+            plain = image.format == "PNG" and image.mode == "L" and stored.orientation == 1
+            return Decoded(pixels, image.mode, stored.orientation, plain=plain)
         return _kept(pixels, to_luminance(pixels, levels), image.mode, stored.orientation)
 
 

@@ -3,6 +3,7 @@
     images/ + masks/                                 and, one folder deeper with img_idx/, BasicIRSTD's
     IRSTD1k_Img/ + IRSTD1k_Label/                    ISNet's
     mixed/ + annotations/masks/                      SIRST-V2's
+    PNGImages/ + SIRST/BinaryMask/                   DenseSIRST's
     trainval/{images,masks} + test/{images,masks}    DATransNet's, and what our split stage writes
 
 A mask is called as its image, with ``_pixels0`` or ``_mask`` behind.
@@ -23,7 +24,12 @@ from datransnet.errors import DataError
 MASK_ENDINGS = ("", "_pixels0", "_mask")
 """What a mask's stem may add to its image's."""
 
-KINDS = (("images", "masks"), ("IRSTD1k_Img", "IRSTD1k_Label"), ("mixed", "annotations/masks"))
+KINDS = (
+    ("images", "masks"),
+    ("IRSTD1k_Img", "IRSTD1k_Label"),
+    ("mixed", "annotations/masks"),
+    ("PNGImages", "SIRST/BinaryMask"),
+)
 """Folders of images and of masks."""
 
 SPLIT = ("trainval", "test")

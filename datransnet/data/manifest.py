@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -31,6 +32,11 @@ def image_digest(image: Luminance) -> str:
     digest = hashlib.sha256(repr(image.shape).encode())
     digest.update(np.ascontiguousarray(image).tobytes())
     return digest.hexdigest()[:16]
+
+
+def content_digest(pairs: Iterable[tuple[str, str]]) -> str:
+    """sha256 over ids and the digests of their pairs, `pair_digest`: the same for every layout, packing and split."""
+    return hashlib.sha256("".join(f"{digest} {id_}\n" for id_, digest in sorted(pairs)).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -88,9 +94,8 @@ class Manifest:
 
     @property
     def content(self) -> str:
-        """sha256 over ids and pixel digests: the same for every layout and split of the same images."""
-        text = "".join(f"{item.digest} {item.id}\n" for item in sorted(self.items, key=lambda item: item.id))
-        return hashlib.sha256(text.encode()).hexdigest()
+        """`content_digest` of its images: those left out do not count."""
+        return content_digest((item.id, item.digest) for item in self.items)
 
     def ids(self, part: Part) -> list[str]:
         """Ids of a part, in order."""

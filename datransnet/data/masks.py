@@ -8,6 +8,7 @@ makes it so: then everything that is not black is target.
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -48,6 +49,7 @@ class Mask:
         alpha: whether the mask is the file's transparency.
         lost: groups of faint pixels that do not count as target.
         orientation: EXIF's.
+        level: H×W, what the file stores, upright.
     """
 
     target: Truth
@@ -58,6 +60,13 @@ class Mask:
     alpha: bool = False
     lost: int = 0
     orientation: int = 1
+    level: Counts | None = None
+
+    def shares(self) -> npt.NDArray[np.float32]:
+        """The target as shares of white, H×W in [0, 1]: below 1 where a mask is grey, 0 where nothing is target."""
+        assert self.level is not None, "only a decoded mask has levels"
+        white = self.top if self.white * 2 > self.top else self.white  # a mask of 0 and 1 is black and white
+        return np.where(self.target, (self.level / max(white, 1)).clip(0, 1), 0).astype(np.float32)
 
     def as_stored(self) -> Truth:
         """The booleans as they lie in the file, whatever EXIF says."""
@@ -79,7 +88,12 @@ def decode_mask(path: Path, above: int = MASK_ABOVE) -> Mask:
         of_colours, lossy = coloured or stored.image.mode in ("P", "PA"), stored.image.format == "JPEG"
         mask = _decided(path, level, above, of_colours, lossy)
         return replace(
-            mask, target=stored.shown(mask.target), coloured=coloured, alpha=alpha, orientation=stored.orientation
+            mask,
+            target=stored.shown(mask.target),
+            coloured=coloured,
+            alpha=alpha,
+            orientation=stored.orientation,
+            level=stored.shown(level),
         )
 
 
@@ -171,6 +185,22 @@ def _lost(visible: Truth, target: Truth) -> int:
     return int(number) - len(np.unique(labels[target & visible]))
 
 
-def resized(mask: Truth, height: int, width: int) -> Truth:
+Values = TypeVar("Values", np.bool_, np.float32)
+
+
+def resized(mask: npt.NDArray[Values], height: int, width: int) -> npt.NDArray[Values]:
     """A mask at another size, nearest neighbour."""
-    return np.asarray(Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST), dtype=bool)
+    return np.asarray(Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST), dtype=mask.dtype)
+
+
+def resized_by_corners(mask: npt.NDArray[Values], height: int, width: int) -> npt.NDArray[Values]:
+    """A mask at another size as OpenCV's ``INTER_NEAREST`` has it: the corner of a pixel, not its centre, decides.
+
+    Scripts that resize by OpenCV have other masks than those that resize by Pillow, and so other numbers.
+
+    >>> row = np.array([[False, True, False, True]])
+    >>> resized(row, 1, 2).tolist(), resized_by_corners(row, 1, 2).tolist()
+    ([[True, True]], [[False, False]])
+    """
+    rows, columns = (np.arange(new) * old // new for new, old in zip((height, width), mask.shape, strict=True))
+    return mask[np.ix_(rows, columns)]

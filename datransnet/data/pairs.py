@@ -1,7 +1,7 @@
 """Images with their masks, read together: what is certain is read, the rest refused by name, oddities are counted."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -39,12 +39,14 @@ class Pair:
         mask: H×W booleans.
         mode: of the image file, as Pillow calls it.
         grey: whether the mask file holds levels between black and white.
+        file: the image's file, where it is a PNG of just these pixels.
     """
 
     image: Luminance
     mask: Truth
     mode: str
     grey: bool
+    file: Path | None = None
 
 
 @dataclass
@@ -94,7 +96,7 @@ class PairReader:
             if truth is not None:
                 self._note(id_, image, mask)
                 self.judge(mask_path, mask)
-                yield id_, Pair(image.pixels, truth, image.mode, mask.grey)
+                yield id_, Pair(image.pixels, truth, image.mode, mask.grey, image_path if image.plain else None)
         if faults:
             more = f" {len(faults) - NAMED} more files cannot be read." if len(faults) > NAMED else ""
             raise DataError(" ".join(faults[:NAMED]) + more)
@@ -252,5 +254,5 @@ def _aligned(image_path: Path, mask_path: Path, above: int, levels: Levels) -> t
             "is not: the mask may be meant for either. Save both upright, without EXIF."
         )
     if stored_fits:
-        return stored, Mask(target, mask.white, mask.top, mask.grey, mask.coloured, mask.alpha, mask.lost)
+        return stored, replace(mask, target=target, orientation=1, level=None)
     return image, mask

@@ -7,19 +7,21 @@ of the endings that scripts of the field use.
 
 import logging
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePath
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import expit
 
-from datransnet.data.images import Truth, decode_image, open_image
-from datransnet.data.layouts import MASK_ENDINGS, by_stem
+from datransnet.data.images import decode_image, open_image
+from datransnet.data.layouts import MASK_ENDINGS, by_stem, read_list
 from datransnet.data.listing import is_foreign
-from datransnet.data.masks import MASK_ABOVE, decode_mask, lost_palette
+from datransnet.data.masks import MASK_ABOVE, decode_mask, lost_palette, resized, resized_by_corners
 from datransnet.data.oddities import named
 from datransnet.data.pairs import PairReader
-from datransnet.errors import DataError
+from datransnet.errors import DataError, ParameterError, did_you_mean
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +39,41 @@ FORMATS = (".png", ".npy", ".mat")
 
 ScoreMap = npt.NDArray[np.floating]
 
+OtherSize = Literal["exclude", "resize_mask", "resize_mask_by_corners"]
+"""What to do with a mask whose size is not its score map's: leave both out, or resize the mask to the map's size,
+nearest neighbour as in Pillow or as in OpenCV (`datransnet.data.masks.resized_by_corners`)."""
+
+
+def other_size_named(text: str | None) -> OtherSize | None:
+    """The treatment of masks of another size as a command's option names it.
+
+    Raises:
+        ParameterError: if there is none of that name.
+    """
+    known = list(get_args(OtherSize))
+    if text is not None and text not in known:
+        raise ParameterError(f"mismatch = {text!r} must be one of {', '.join(known)}. {did_you_mean(text, known)}")
+    return text  # type: ignore[return-value]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a folder of score maps is read beside its masks.
+
+    Attributes:
+        allow_missing: leave out masks without a score map, and say which, instead of refusing.
+        above: of 255: levels of a mask above this are target; see `datransnet.data.masks`.
+        ids: a list of the images to score, as `datransnet.data.layouts.read_list` reads it; all if not given.
+        logits: the maps hold logits, to which the sigmoid is applied.
+        mismatch: see `OtherSize`; None refuses masks of another size.
+    """
+
+    allow_missing: bool = False
+    above: int = MASK_ABOVE
+    ids: Path | None = None
+    logits: bool = False
+    mismatch: OtherSize | None = None
+
 
 @dataclass(frozen=True)
 class Predictions:
@@ -47,27 +84,41 @@ class Predictions:
         scores: the N files of score maps, in the order of ``ids``.
         masks: the N files of masks, in that order.
         missing: ids of the masks that have no score map.
-        above: pixels of a mask are target if their level, from 0 to 255, is above this.
+        other_size: ids of the masks whose size is not their score map's: left out or resized.
+        reading: how they are read.
     """
 
-    ids: list[str]
-    scores: list[Path]
-    masks: list[Path]
-    missing: list[str]
-    above: int = MASK_ABOVE
+    ids: list[str] = field(default_factory=list)
+    scores: list[Path] = field(default_factory=list)
+    masks: list[Path] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    other_size: list[str] = field(default_factory=list)
+    reading: Reading = Reading()
 
-    def pair(self, place: int) -> tuple[ScoreMap, Truth]:
-        """A score map and its mask, H×W each."""
-        return read_scores(self.scores[place]), decode_mask(self.masks[place], self.above).target
+    def pair(self, place: int) -> tuple[ScoreMap, npt.NDArray[np.float32]]:
+        """A score map and its mask as shares of white, H×W each."""
+        scores = read_scores(self.scores[place], self.reading.logits)
+        mask = decode_mask(self.masks[place], self.reading.above).shares()
+        if mask.shape == scores.shape:
+            return scores, mask
+        resize = resized_by_corners if self.reading.mismatch == "resize_mask_by_corners" else resized
+        return scores, resize(mask, *scores.shape)
 
 
-def read_scores(path: Path) -> ScoreMap:
+def read_scores(path: Path, logits: bool = False) -> ScoreMap:
     """A score map H×W.
 
+    Args:
+        path: the file.
+        logits: it holds logits, to which the sigmoid is applied.
+
     Raises:
-        DataError: if it is missing or damaged, is no array H×W, or has values outside [0, 1].
+        DataError: if it is missing or damaged, is no array H×W, or has values outside [0, 1]; or is to hold logits and
+            is a PNG, or holds what is no number.
     """
     if path.suffix.lower() == ".png":
+        if logits:
+            raise DataError(f"{path} is a PNG, which cannot hold logits. Save them as .npy.")
         return _read_png(path)
     try:
         if path.suffix.lower() == ".npy":
@@ -89,8 +140,14 @@ def read_scores(path: Path) -> ScoreMap:
     if array.ndim != 2 or array.dtype.kind not in "fiub":
         raise DataError(f"{path} holds {array.dtype} of shape {array.shape}, not an H×W array of numbers.")
     scores: ScoreMap = array if array.dtype == np.float64 else array.astype(np.float32)
+    if logits:
+        if not np.isfinite(scores).all():
+            raise DataError(f"{path} holds values that are no numbers. Save the network's logits.")
+        return np.asarray(expit(scores))
     if scores.size == 0 or not (scores.min() >= 0 and scores.max() <= 1):  # False for NaN too
-        raise DataError(f"{path} holds values outside [0, 1]. Write scores after the sigmoid.")
+        raise DataError(
+            f"{path} holds values outside [0, 1]. Write scores after the sigmoid, or use --logits if they are logits."
+        )
     return scores
 
 
@@ -120,14 +177,13 @@ def _read_png(path: Path) -> ScoreMap:
     return decode_image(path).pixels.astype(np.float32) / np.float32(255)
 
 
-def find_predictions(scores: Path, masks: Path, allow_missing: bool = False, above: int = MASK_ABOVE) -> Predictions:
+def find_predictions(scores: Path, masks: Path, reading: Reading = Reading()) -> Predictions:
     """Match a folder of score maps with a folder of masks.
 
     Args:
         scores: the score maps; an overlay that ``predict`` wrote beside one is none.
-        masks: every mask that is to be scored.
-        allow_missing: leave out masks without a score map, and say which, instead of refusing.
-        above: of 255: levels of a mask above this are target; see `datransnet.data.masks`.
+        masks: every mask that is to be scored, unless ``reading`` names the images.
+        reading: how both are read.
 
     Raises:
         DataError: naming every score map that is missing, has another size than its mask, or has no mask; or if it is
@@ -136,35 +192,40 @@ def find_predictions(scores: Path, masks: Path, allow_missing: bool = False, abo
     for folder in (scores, masks):
         if not folder.is_dir():
             raise DataError(f"There is no folder {folder}.")
-    truths = by_stem(masks, masks)[0]
+    truths = _wanted(masks, reading.ids)
     maps = _score_maps(scores, {name for stem in truths for name in _names(stem)})
-    found = Predictions([], [], [], [], above)
-    reader, brightest, other_size = PairReader(str(masks), above), 0.0, list[str]()
+    found = Predictions(reading=reading)
+    reader, brightest, other_size = PairReader(str(masks), reading.above), 0.0, list[str]()
     for stem, path in truths.items():
         id_ = next((name for name in _names(stem) if name in maps), _names(stem)[0])
         if id_ not in maps:
             found.missing.append(id_)
             continue
-        found.ids.append(id_)
-        found.scores.append(maps.pop(id_))
-        found.masks.append(path)
-        map_, mask = read_scores(found.scores[-1]), decode_mask(path, above)
+        file = maps.pop(id_)
+        map_, mask = read_scores(file, reading.logits), decode_mask(path, reading.above)
         if mask.orientation > 1:
             raise DataError(f"{path} is stored turned (EXIF), its score map may lie either way. Save it upright.")
         reader.judge(path, mask)
-        if found.scores[-1].suffix.lower() == ".png":
+        if file.suffix.lower() == ".png":
             brightest = max(brightest, float(map_.max()))
         if map_.shape != mask.target.shape:
             (height, width), (mask_height, mask_width) = map_.shape, mask.target.shape
             other_size.append(f"{id_} ({width}×{height}, mask {mask_width}×{mask_height})")
+            found.other_size.append(id_)
+            if reading.mismatch == "exclude":
+                continue
+        found.ids.append(id_)
+        found.scores.append(file)
+        found.masks.append(path)
     faults = {
-        "have no score map": [] if allow_missing else found.missing,
-        "have another size than their mask": other_size,
-        "have no mask": sorted(maps),
+        "have no score map": [] if reading.allow_missing else found.missing,
+        "have another size than their mask": [] if reading.mismatch else other_size,
+        "have no mask": [] if reading.ids else sorted(maps),
     }
     told = [f"{len(ids)} {what}: {named(ids, 8)}" for what, ids in faults.items() if ids]
     if told:
-        raise DataError(f"{scores} does not fit {masks}: {'; '.join(told)}.")
+        remedy = " See --mismatch for masks of another size." if other_size and not reading.mismatch else ""
+        raise DataError(f"{scores} does not fit {masks}: {'; '.join(told)}.{remedy}")
     if not found.ids:
         raise DataError(f"{scores} holds no score map ({', '.join(FORMATS)}) of a mask in {masks}.")
     if 0 < brightest < FAINT:
@@ -175,8 +236,32 @@ def find_predictions(scores: Path, masks: Path, allow_missing: bool = False, abo
         log.warning(
             "The brightest score in %s is %.3f. Do its files hold fewer bits than their format?", scores, brightest
         )
+    if rounded := sum(path.suffix.lower() == ".png" for path in found.scores):
+        log.warning(
+            "%d of %d score maps in %s are PNGs, whose scores are rounded: areas under curves, and conventions that "
+            "divide by an image's maximum, are of the rounded ones. Save .npy where they matter.",
+            rounded,
+            len(found.scores),
+            scores,
+        )
     reader.check_masks(len(found.ids), without_targets=True)  # false alarms can be counted without one
     return found
+
+
+def _wanted(masks: Path, ids: Path | None) -> dict[str, Path]:
+    """The masks of a folder by their names without ending; only those of a list, if there is one.
+
+    Raises:
+        DataError: if the list names an image that has no mask.
+    """
+    truths = by_stem(masks, masks)[0]
+    if ids is None:
+        return truths
+    of_image = {name: stem for stem in truths for name in _names(stem)}
+    listed = read_list(ids, of_image)
+    if without := [id_ for id_ in listed if id_ not in of_image]:
+        raise DataError(f"{ids} names {len(without)} images without a mask in {masks}: {named(without, 8)}.")
+    return {of_image[id_]: truths[of_image[id_]] for id_ in listed}
 
 
 def _names(stem: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -203,7 +204,11 @@ def split(
             items.append(Item(id_, parts[id_], height, width, len(areas), *digests))
             pixels[id_] = int(pair.mask.sum())
             seen.add(id_, pair, areas)
-            write_png(partial / "images" / f"{id_}.png", pair.image)
+            target = partial / "images" / f"{id_}.png"
+            if pair.file:  # copying costs nothing beside encoding
+                shutil.copyfile(pair.file, target)
+            else:
+                write_png(target, pair.image)
             write_png(partial / "masks" / f"{id_}.png", pair.mask.astype(np.uint8) * 255)
         reader.oddities.note(
             f"images are in no list of {name} and are left out", *sorted(set(layout.pairs) - set(parts))

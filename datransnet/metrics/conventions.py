@@ -1,4 +1,4 @@
-"""What the field's evaluation scripts mean by Pd and Fa, as data.
+"""What the field's evaluation scripts mean by IoU, Pd and Fa, as data.
 
 The choice matters: on 24 images of SIRST the same predictions have a Pd of 0.93 under one definition and 0.60 under
 another.
@@ -12,21 +12,32 @@ from datransnet.errors import ParameterError, did_you_mean
 
 @dataclass(frozen=True)
 class Convention:
-    """One published definition of the target metrics. IoU, nIoU and pixel accuracy are at ``score > 0.5`` in all.
+    """One published definition of the metrics; IoU, nIoU and pixel accuracy are at ``score > 0.5`` in all.
 
     Attributes:
         name: how results are labelled.
         scaled: divide each image's scores by their maximum before the threshold for Pd, Fa, precision, recall and F1.
             It makes the brightest pixel of every image a detection, also where nothing is there.
         fa: ``"components"`` counts the pixels of the unused components; ``"areas"`` leaves out every component whose
-            area *equals* that of a used one, as released scripts do that keep a list of areas.
+            area *equals* that of a used one, as released scripts do that keep a list of areas; ``"pixels"`` knows no
+            components: a target is detected if one of its pixels is predicted, and all predicted pixels of the
+            background are false alarms, over the pixels of the background.
         source: whose code it is.
+        scaled_iou: divide by the maximum for IoU, nIoU and pixel accuracy too.
+        empty: whether images without a target count; where they do not, nothing of them does.
+        grey: pixels of a mask between black and white that count as target are like white ones (``"target"``), or are
+            never matched (``"unmatched"``), as in released scripts that ask whether a prediction equals mask / 255:
+            such a pixel is in the union, and where it is predicted, in it twice. Only masks given as shares of white
+            hold any; those of a study are black and white.
     """
 
     name: str
     scaled: bool
-    fa: Literal["components", "areas"]
+    fa: Literal["components", "areas", "pixels"]
     source: str
+    scaled_iou: bool = False
+    empty: bool = True
+    grey: Literal["target", "unmatched"] = "target"
 
 
 CONVENTIONS = {
@@ -35,6 +46,9 @@ CONVENTIONS = {
         Convention("basicirstd", False, "components", "BasicIRSTD and the works built on it"),
         Convention("sctransnet", False, "areas", "SCTransNet; DNA-Net and MSHNet at fixed thresholds"),
         Convention("datransnet", True, "areas", "the DATransNet release"),
+        Convention("lesps", False, "areas", "LESPS, and BasicIRSTD before 2024-01-25", grey="unmatched"),
+        Convention("rpcanet", True, "pixels", "RPCANet and L-RPCANet", scaled_iou=True, empty=False),
+        Convention("drpcanet", True, "areas", "DRPCA-Net", scaled_iou=True),
     )
 }
 

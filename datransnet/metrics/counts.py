@@ -20,16 +20,16 @@ class Counts:
     """Counts of one image under one convention. A component is unused if it detects no target.
 
     Attributes:
-        intersection: pixels in both the prediction and the mask; from unscaled scores under every convention.
-        union: pixels in the prediction or the mask; from unscaled scores under every convention.
+        intersection: pixels in both the prediction and the mask; from unscaled scores unless the convention says else.
+        union: pixels in the prediction or the mask; from the same scores.
         labelled: target pixels of the mask.
         true_positive: target pixels in the convention's prediction.
         false_positive: background pixels in the convention's prediction.
         targets: number of components of the mask.
         detected: number of targets that a predicted component detects.
-        false_alarm: pixels of the unused predicted components, as the convention counts them.
-        alarms: number of those components.
-        pixels: all pixels of the image.
+        false_alarm: false-alarm pixels, as the convention counts them.
+        alarms: number of the unused components that they are of.
+        pixels: those that a false alarm is a share of: all of the image, or its background.
     """
 
     intersection: int
@@ -66,12 +66,17 @@ def scaled_by_maximum(scores: Scores) -> Scores:
     return scores if top == 0 else scores / top
 
 
+def white(mask: Mask) -> npt.NDArray[np.bool_]:
+    """Where a mask is white: at least 1 in one of floating-point numbers, shares of white; not 0 in any other."""
+    return mask.astype(np.float64) >= 1 if mask.dtype.kind == "f" else mask.astype(bool)
+
+
 def count(scores: Scores, mask: Mask, convention: Convention, threshold: float = 0.5) -> Counts:
     """Count one image.
 
     Args:
         scores: H×W in [0, 1].
-        mask: H×W, nonzero on targets.
+        mask: H×W, nonzero on targets; floating-point numbers are shares of white (see `Convention`, ``grey``).
         convention: see `datransnet.metrics.conventions`.
         threshold: scores strictly above it are predicted.
 
@@ -83,7 +88,23 @@ def count(scores: Scores, mask: Mask, convention: Convention, threshold: float =
     1
     """
     truth = validate(scores, mask)
-    return count_each(scores, truth, components(truth), [convention], threshold)[0]
+    return count_each(scores, truth, components(truth), [convention], threshold, white(mask))[0]
+
+
+@dataclass(frozen=True)
+class _Prediction:
+    """A binary prediction beside the targets of its image."""
+
+    binary: npt.NDArray[np.bool_]
+    found: Components
+    owner: npt.NDArray[np.int64]
+    true_positive: int
+    false_positive: int
+
+    @classmethod
+    def of(cls, binary: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_], targets: Components) -> "_Prediction":
+        found, hits = components(binary), int(np.count_nonzero(binary & truth))
+        return cls(binary, found, match(targets, found), hits, int(np.count_nonzero(binary)) - hits)
 
 
 def count_each(
@@ -92,35 +113,59 @@ def count_each(
     targets: Components,
     conventions: Sequence[Convention],
     threshold: float,
+    matching: npt.NDArray[np.bool_] | None = None,
 ) -> list[Counts]:
-    """Count one validated image under several conventions; each prediction is labelled once."""
-    plain = scores > threshold
-    intersection, union, labelled = (int(np.count_nonzero(part)) for part in (plain & truth, plain | truth, truth))
-    predictions = {}
-    for scaled in {convention.scaled for convention in conventions}:
-        binary = scaled_by_maximum(scores) > threshold if scaled else plain
-        predicted = components(binary)
-        hits = int(np.count_nonzero(binary & truth))
-        predictions[scaled] = predicted, match(targets, predicted), hits, int(np.count_nonzero(binary)) - hits
+    """Count one validated image under several conventions; each prediction is labelled once.
+
+    Args:
+        scores: H×W in [0, 1].
+        truth: H×W, the mask.
+        targets: its components.
+        conventions: see `datransnet.metrics.conventions`.
+        threshold: scores strictly above it are predicted.
+        matching: H×W, where the mask is white; all of it if not given.
+    """
+    kinds = {each.scaled for each in conventions} | {each.scaled_iou for each in conventions}
+    predictions = {
+        scaled: _Prediction.of((scaled_by_maximum(scores) if scaled else scores) > threshold, truth, targets)
+        for scaled in kinds
+    }
     counts = []
     for convention in conventions:
-        predicted, owner, true_positive, false_positive = predictions[convention.scaled]
-        used = owner[owner >= 0]
-        unused = np.delete(predicted.areas, used)
-        if convention.fa == "areas":
-            unused = unused[~np.isin(unused, predicted.areas[used])]
+        if not (len(targets) or convention.empty):
+            counts.append(Counts(*[0] * len(COUNT_FIELDS)))
+            continue
+        overlapping, predicted = predictions[convention.scaled_iou].binary, predictions[convention.scaled]
+        matched = truth if convention.grey == "target" or matching is None else matching
+        intersection = int(np.count_nonzero(overlapping & matched))
+        labelled = int(np.count_nonzero(truth))
+        detected, alarms, false_alarm = _detections(predicted, targets, convention)
         counts.append(
             Counts(
                 intersection=intersection,
-                union=union,
+                union=int(np.count_nonzero(overlapping)) + labelled - intersection,
                 labelled=labelled,
-                true_positive=true_positive,
-                false_positive=false_positive,
+                true_positive=predicted.true_positive,
+                false_positive=predicted.false_positive,
                 targets=len(targets),
-                detected=len(used),
-                false_alarm=int(unused.sum()),
-                alarms=len(unused),
-                pixels=truth.size,
+                detected=detected,
+                false_alarm=false_alarm,
+                alarms=alarms,
+                pixels=truth.size - (labelled if convention.fa == "pixels" else 0),
             )
         )
     return counts
+
+
+def _detections(predicted: _Prediction, targets: Components, convention: Convention) -> tuple[int, int, int]:
+    """Targets that are detected, predicted components that detect none, and false-alarm pixels."""
+    found = predicted.found
+    if convention.fa == "pixels":
+        hit = (targets.labels > 0) & predicted.binary
+        detected, used = (len(np.unique(part.labels[hit])) for part in (targets, found))
+        return detected, len(found) - used, predicted.false_positive
+    used_by = predicted.owner[predicted.owner >= 0]
+    unused = np.delete(found.areas, used_by)
+    if convention.fa == "areas":
+        unused = unused[~np.isin(unused, found.areas[used_by])]
+    return len(used_by), len(unused), int(unused.sum())

@@ -20,7 +20,7 @@ from scipy import ndimage
 from scipy.special import expit
 
 from datransnet.components import Components
-from datransnet.metrics.component_tree import component_tree
+from datransnet.metrics.component_tree import ComponentTree, component_tree
 from datransnet.metrics.conventions import Convention
 from datransnet.metrics.counts import Scores, scaled_by_maximum
 from datransnet.metrics.detection import detections
@@ -131,6 +131,7 @@ class CurveCounts:
         targets: number of targets.
         detected: by convention, targets detected above each threshold, (K,).
         false_alarm: by convention, false-alarm pixels above each threshold, (K,).
+        pixels: by convention, what false-alarm pixels are a share of.
     """
 
     thresholds: Values
@@ -140,6 +141,7 @@ class CurveCounts:
     targets: int
     detected: Mapping[str, Integers]
     false_alarm: Mapping[str, Integers]
+    pixels: Mapping[str, int]
 
     def __add__(self, other: "CurveCounts") -> "CurveCounts":
         return CurveCounts(
@@ -150,11 +152,12 @@ class CurveCounts:
             self.targets + other.targets,
             {name: count + other.detected[name] for name, count in self.detected.items()},
             {name: count + other.false_alarm[name] for name, count in self.false_alarm.items()},
+            {name: count + other.pixels[name] for name, count in self.pixels.items()},
         )
 
     def curves(self) -> Curves:
         """The curves; NaN where a denominator is zero."""
-        background, pixels = int(self.histogram[0].sum()), int(self.histogram.sum())
+        background = int(self.histogram[0].sum())
         target_roc = _curve(
             _share(self.background_hits, background)[::-1],
             _share(self.target_hits, self.targets)[::-1],
@@ -162,7 +165,7 @@ class CurveCounts:
         )
         pd_fa = {
             name: Curve(
-                _share(self.false_alarm[name], pixels)[::-1],
+                _share(self.false_alarm[name], self.pixels[name])[::-1],
                 _share(self.detected[name], self.targets)[::-1],
                 self.thresholds[::-1],
                 float("nan"),
@@ -189,14 +192,30 @@ def count_curves(
         thresholds: of the Pd-Fa curves, rising.
     """
     scaled = [scaled_by_maximum(scores) for scores in maps]
-    detected, false_alarm = {}, {}
-    for kind in {convention.scaled for convention in conventions}:
-        tree = component_tree(scaled if kind else maps, thresholds)
-        for convention in conventions:
-            if convention.scaled == kind:
-                found = detections(tree, targets, convention.fa)
-                detected[convention.name] = found.detected.sum(axis=0)
-                false_alarm[convention.name] = found.false_alarm.sum(axis=0)
+    detected, false_alarm, pixels = dict[str, Integers](), dict[str, Integers](), dict[str, int]()
+    trees: dict[bool, ComponentTree] = {}
+    for convention in conventions:
+        name, shown = convention.name, scaled if convention.scaled else maps
+        if convention.fa == "pixels":
+            counted = [
+                _overlaps(*each, thresholds)
+                for each in zip(shown, truths, targets, strict=True)
+                if convention.empty or len(each[2])
+            ]
+            detected[name], false_alarm[name] = (
+                reduce(add, (each[place] for each in counted), np.zeros(len(thresholds), dtype=np.int64))
+                for place in (0, 1)
+            )
+        else:
+            if convention.scaled not in trees:
+                trees[convention.scaled] = component_tree(shown, thresholds)
+            found = detections(trees[convention.scaled], targets, convention.fa)
+            detected[name], false_alarm[name] = found.detected.sum(axis=0), found.false_alarm.sum(axis=0)
+        pixels[name] = sum(
+            truth.size - (int(np.count_nonzero(truth)) if convention.fa == "pixels" else 0)
+            for truth, inside in zip(truths, targets, strict=True)
+            if convention.empty or len(inside)
+        )
     hits = [_target_hits(*each) for each in zip(scaled, truths, targets, strict=True)]
     return CurveCounts(
         thresholds,
@@ -204,8 +223,9 @@ def count_curves(
         reduce(add, (background for background, _ in hits), np.zeros(len(TARGET_STEPS), dtype=np.int64)),
         reduce(add, (hit for _, hit in hits), np.zeros(len(TARGET_STEPS), dtype=np.int64)),
         sum(map(len, targets)),
-        {convention.name: detected[convention.name] for convention in conventions},
-        {convention.name: false_alarm[convention.name] for convention in conventions},
+        detected,
+        false_alarm,
+        pixels,
     )
 
 
@@ -224,6 +244,18 @@ def _target_hits(scaled: Scores, truth: npt.NDArray[np.bool_], targets: Componen
     peaks = np.asarray(ndimage.maximum(scaled, targets.labels, np.arange(1, len(targets) + 1)), dtype=scaled.dtype)
     every, inside, hit = (_at_least(values) for values in (scaled, scaled[truth], peaks))
     return every - inside, hit
+
+
+def _overlaps(
+    scores: Scores, truth: npt.NDArray[np.bool_], targets: Components, thresholds: Values
+) -> tuple[Integers, Integers]:
+    """Targets with a pixel above each threshold, and background pixels above it."""
+    peaks = np.asarray(ndimage.maximum(scores, targets.labels, np.arange(1, len(targets) + 1)), dtype=scores.dtype)
+    hit, false = (
+        np.bincount(np.searchsorted(thresholds.astype(scores.dtype), values), minlength=len(thresholds) + 1)
+        for values in (peaks, scores[~truth])
+    )
+    return hit[:0:-1].cumsum()[::-1], false[:0:-1].cumsum()[::-1]
 
 
 def _at_least(values: npt.NDArray[np.floating]) -> Integers:

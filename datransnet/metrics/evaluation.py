@@ -10,7 +10,7 @@ import numpy as np
 
 from datransnet.components import components
 from datransnet.metrics.conventions import Convention, convention_named
-from datransnet.metrics.counts import Counts, Mask, Scores, count_each, validate
+from datransnet.metrics.counts import Counts, Mask, Scores, count_each, validate, white
 from datransnet.metrics.curves import CurveCounts, Curves, Values, count_curves, logit_thresholds
 from datransnet.metrics.score import Column, as_columns
 
@@ -51,7 +51,8 @@ def evaluate(
     """Count predictions under several conventions, at one threshold and along curves.
 
     Args:
-        pairs: (scores H×W in [0, 1], mask H×W), consumed once; a piece for each worker is held at a time.
+        pairs: (scores H×W in [0, 1], mask H×W as `count` takes it), consumed once; a piece for each worker is held at
+            a time.
         conventions: names in `CONVENTIONS`.
         thresholds: of the Pd-Fa curves, rising; `logit_thresholds` if not given.
         threshold: of the counts; scores strictly above it are predicted.
@@ -104,7 +105,11 @@ def _count(
     maps = [scores if scores.dtype.kind == "f" else scores.astype(np.float32) for scores, _ in piece]
     truths = [validate(scores, mask) for scores, mask in piece]
     targets = [components(truth) for truth in truths]
-    counts = [count_each(*each, rules, threshold) for each in zip(maps, truths, targets, strict=True)]
+    whites = [white(mask) for _, mask in piece]
+    counts = [
+        count_each(scores, truth, found, rules, threshold, matching)
+        for scores, truth, found, matching in zip(maps, truths, targets, whites, strict=True)
+    ]
     return counts, count_curves(maps, truths, targets, rules, thresholds)
 
 

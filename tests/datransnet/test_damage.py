@@ -7,15 +7,19 @@ import socket
 import stat
 import tarfile
 import threading
+import time
 import zipfile
+from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from datransnet.data import archives, download
-from datransnet.data.catalogue import Archive, Card, own_card
-from datransnet.data.fetch import content_digest, fetch, fetch_folder
+from datransnet.data.catalogue import Card, Source, SplitList, own_card
+from datransnet.data.fetch import fetch, fetch_folder, pixel_digest
+from datransnet.data.layouts import find_layout
 from datransnet.data.splits import split
 from datransnet.data.synthetic import scene
 from datransnet.errors import DATransNetError
@@ -190,7 +194,7 @@ def test_damaged_folders_and_archives(tmp_path, monkeypatch, damage):
             target = tmp_path / "mirror" / url.removeprefix("https://")
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(packed(files, url.rpartition(".")[2]))
-            card = Card(f"Toy{number}", {}, "none", "none", archive=Archive("a page", url))
+            card = Card(f"Toy{number}", {}, "none", "none", sources=(Source("a page", url),))
             seen.append(outcome(lambda c=card, p=place: fetch(c, p / "raw")))
         assert seen[-1] in ("whole", "DataError")
         if seen[-1] == "whole":
@@ -254,6 +258,10 @@ def test_more_than_the_limit_in_all_is_refused(tmp_path, monkeypatch):
                 archives.extract(tmp_path / "a.zip", tmp_path / limit)
 
 
+def contents(folder) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 class Faults(http.server.BaseHTTPRequestHandler):
     """Serves one file and, at random, drops, stalls, ignores ranges, lies about the length or sends wrong bytes."""
 
@@ -300,7 +308,8 @@ def site(tmp_path, monkeypatch):
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Faults) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}/toy.tar.gz"
-        yield Card("Toy", {}, "none", "none", archive=Archive("a page", url, digest=content_digest(tmp_path / "whole")))
+        pixels = pixel_digest(find_layout(tmp_path / "whole").pairs)
+        yield Card("Toy", {}, "none", "none", sources=(Source("a page", url),), pixels=pixels)
         server.shutdown()
 
 
@@ -315,27 +324,138 @@ def test_a_download_ends_verified_or_with_an_error(site, tmp_path, monkeypatch):
             patch.setattr(download, "TIMEOUT", (60.0, 1.0))  # what a server that stalls costs
             ends.append(outcome(lambda f=folder: fetch(site, f)))
         if ends[-1] == "whole":
-            assert content_digest(folder) == site.archive.digest
+            assert contents(folder) == contents(tmp_path / "whole")
         else:
             assert not folder.exists()
             monkeypatch.setattr(Faults, "faulty", 0)
             fetch(site, folder)
             monkeypatch.setattr(Faults, "faulty", 0.7)
-            assert content_digest(folder) == site.archive.digest
+            assert contents(folder) == contents(tmp_path / "whole")
     assert set(ends) <= {"whole", "DataError"}
     assert ends.count("whole") >= 10
 
 
 def test_wrong_bytes_are_not_kept(site, tmp_path, monkeypatch):
     monkeypatch.setattr(Faults, "faulty", 0)
-    right, wrong = Faults.content, packed(whole_files(), "tar.gz")
+    files = whole_files()
+    right, wrong = Faults.content, packed(files | {"images/t0.png": files["images/t1.png"]}, "tar.gz")
     Faults.content = wrong
-    with pytest.raises(DATransNetError, match="It was removed: fetch again"):
+    with pytest.raises(DATransNetError, match=r"as published: the pixels .* It was removed\. Fetch again"):
         fetch(site, tmp_path / "raw")
     assert not (tmp_path / "raw").exists()
     Faults.content = right
     fetch(site, tmp_path / "raw")
-    assert content_digest(tmp_path / "raw") == site.archive.digest
+    assert contents(tmp_path / "raw") == contents(tmp_path / "whole")
+
+
+class Repositories(http.server.BaseHTTPRequestHandler):
+    """Serves archives by path, slowly; what is not among them is gone."""
+
+    archives: ClassVar[dict[str, bytes]] = {}
+
+    def log_message(self, *arguments):
+        pass
+
+    def do_GET(self):
+        content = self.archives.get(self.path)
+        self.send_response(200 if content is not None else 404)
+        self.send_header("Content-Length", str(len(content or b"")))
+        self.end_headers()
+        for start in range(0, len(content or b""), 2**12):
+            self.wfile.write(content[start : start + 2**12])
+            time.sleep(0.01)
+
+
+def encoded_anew(files: dict[str, bytes]) -> dict[str, bytes]:
+    """The same pixels in other files: colour with three equal channels, and BMP."""
+    again = {}
+    for name, content in files.items():
+        if name.endswith(".png"):
+            pixels = np.asarray(Image.open(io.BytesIO(content)))
+            colour = name.startswith("images/")
+            again[name if colour else name.replace(".png", ".bmp")] = png(
+                np.stack([pixels] * 3, axis=2) if colour else pixels, "PNG" if colour else "BMP"
+            )
+    return again
+
+
+@pytest.fixture
+def repositories(tmp_path, monkeypatch):
+    """Four public places: one is gone, one has a wrong pixel, one lacks an image, one packs and encodes otherwise."""
+    files = whole_files()
+    pixels = np.asarray(Image.open(io.BytesIO(files["images/t2.png"]))).copy()
+    pixels[7, 7] ^= 1
+    in_a_project = {f"sets/Toy/{name}": content for name, content in encoded_anew(files).items()}
+    others = {f"sets/Other/{name}": content for name, content in files.items()}
+    Repositories.archives = {
+        "/wrong.zip": packed(files | {"images/t2.png": png(pixels)}, "zip"),
+        "/fewer.zip": packed({name: content for name, content in files.items() if "t3" not in name}, "zip"),
+        "/project.tar.gz": packed(in_a_project | others, "tar.gz"),
+        "/train.txt": files["half/train.txt"],
+        "/test.txt": files["half/test.txt"],
+    }
+    monkeypatch.delenv("DATRANSNET_MIRROR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for name, content in files.items():
+        (tmp_path / "whole" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "whole" / name).write_bytes(content)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Repositories) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        lists = tuple(
+            SplitList(f"{address}/{part}.txt", f"half/{part}.txt", download.git_blob_hash(files[f"half/{part}.txt"]))
+            for part in ("train", "test")
+        )
+        yield Card(
+            "Toy",
+            {"half": {"train": "half/train.txt", "test": "half/test.txt"}},
+            "none",
+            "none",
+            images=6,
+            sources=(
+                Source("gone", f"{address}/gone.zip"),
+                Source("no address"),
+                Source("wrong", f"{address}/wrong.zip"),
+                Source("fewer", f"{address}/fewer.zip"),
+                Source("project", f"{address}/project.tar.gz", ("sets/Toy/images", "sets/Toy/masks")),
+            ),
+            pixels=pixel_digest(find_layout(tmp_path / "whole").pairs),
+            lists=lists,
+        )
+        server.shutdown()
+
+
+def test_the_next_source_is_used_where_one_is_gone_or_holds_something_else(repositories, tmp_path):
+    fetched = fetch(repositories, tmp_path / "raw")
+    assert fetched.source.endswith("/project.tar.gz")
+    gone, wrong, fewer = fetched.passed_over
+    assert "gone.zip cannot be downloaded" in gone
+    assert "wrong.zip does not hold Toy as published: the pixels" in wrong
+    assert "fewer.zip holds 5 images, Toy has 6" in fewer
+    assert pixel_digest(find_layout(tmp_path / "raw").pairs) == repositories.pixels
+    kept = [path.name for path in (tmp_path / "cache").rglob("*.zip")]
+    assert kept == []  # what is not the dataset is not kept
+    manifest = split(repositories, tmp_path / "raw", tmp_path / "data", "half", seed=0)
+    assert manifest.content == repositories.pixels
+    assert len(manifest.ids("test")) == 2
+
+
+def test_without_a_good_source_everything_is_told_and_nothing_left(repositories, tmp_path):
+    bad = replace(repositories, sources=repositories.sources[:4])
+    with pytest.raises(DATransNetError, match=r"gone\.zip.*wrong\.zip.*fewer\.zip.*by hand \(gone; no address; wrong"):
+        fetch(bad, tmp_path / "raw")
+    assert not (tmp_path / "raw").exists()
+
+
+def test_what_a_person_placed_is_used_or_refused(repositories, tmp_path):
+    place = download.cache_folder() / "by-hand/Toy.zip"
+    place.parent.mkdir(parents=True)
+    place.write_bytes(Repositories.archives["/wrong.zip"])
+    with pytest.raises(DATransNetError, match=r"by-hand/Toy\.zip does not hold Toy .*Replace .* or remove it"):
+        fetch(repositories, tmp_path / "raw")
+    assert place.exists()
+    place.write_bytes(packed(encoded_anew(whole_files()), "zip"))
+    assert fetch(repositories, tmp_path / "raw").source == str(place)
 
 
 def test_several_processes_fetch_once(site, tmp_path, monkeypatch):
@@ -345,7 +465,8 @@ def test_several_processes_fetch_once(site, tmp_path, monkeypatch):
         worker.start()
     for worker in workers:
         worker.join()
-    assert {content_digest(tmp_path / f"raw{n}") for n in range(4)} == {site.archive.digest}
+    for number in range(4):
+        assert contents(tmp_path / f"raw{number}") == contents(tmp_path / "whole")
     assert [path.name for path in (tmp_path / "cache").rglob("*.part")] == []
 
 
@@ -365,7 +486,7 @@ def test_several_processes_fetch_into_one_folder(site, tmp_path, monkeypatch):
     for worker in workers:
         worker.join()
     assert failed == []
-    assert content_digest(tmp_path / "raw") == site.archive.digest
+    assert contents(tmp_path / "raw") == contents(tmp_path / "whole")
 
 
 def test_all_unreadable_files_are_told_at_once(tmp_path):
@@ -382,7 +503,7 @@ def test_all_unreadable_files_are_told_at_once(tmp_path):
 def test_the_first_digest_is_recorded_and_later_ones_must_match(tmp_path, monkeypatch):
     monkeypatch.delenv("DATRANSNET_MIRROR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    card = Card("ByHand", {}, "none", "none", archive=Archive("https://example.org/page"))
+    card = Card("ByHand", {}, "none", "none", sources=(Source("https://example.org/page"),))
     with pytest.raises(
         DATransNetError, match=r"ByHand has no address.*example.org/page\) and put it at .*by-hand/ByHand"
     ):
@@ -392,8 +513,15 @@ def test_the_first_digest_is_recorded_and_later_ones_must_match(tmp_path, monkey
     place.write_bytes(packed(whole_files(), "zip"))
     fetch(card, tmp_path / "raw")
     fetch(card, tmp_path / "raw")
-    place.write_bytes(packed(whole_files() | {"half/val.txt": b"t5\n"}, "zip"))
-    with pytest.raises(DATransNetError, match="as fetched first"):
+    files = whole_files()
+    place.write_bytes(packed(files | {"images/t0.png": files["images/t1.png"]}, "zip"))
+    with pytest.raises(DATransNetError, match=r"as fetched first .*the pixels"):
         fetch(card, tmp_path / "raw")
-    assert not (tmp_path / "raw/half/val.txt").exists()
+    listed = replace(card, splits={"half": {"train": "half/train.txt", "test": "half/test.txt"}})
+    place.write_bytes(packed(files, "zip"))
+    fetch(listed, tmp_path / "raw")
+    place.write_bytes(packed(files | {"half/test.txt": b"t5\n"}, "zip"))
+    with pytest.raises(DATransNetError, match=r"as fetched first .*half/test\.txt"):
+        fetch(listed, tmp_path / "raw")
+    assert contents(tmp_path / "raw") == files
     assert place.exists()  # a person put it there

@@ -5,16 +5,17 @@ import io
 import tarfile
 import threading
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from datransnet.data.archives import extract
-from datransnet.data.catalogue import CATALOGUE, SIRST, SYNTHETIC, Archive, Card, spellings
+from datransnet.data.catalogue import CATALOGUE, SIRST, SYNTHETIC, Card, Source, SplitList, spellings
 from datransnet.data.dataset import load_part
 from datransnet.data.download import git_blob_hash, obtain
-from datransnet.data.fetch import content_digest, fetch
+from datransnet.data.fetch import fetch, pixel_digest
 from datransnet.data.images import read_image
 from datransnet.data.layouts import FOLDERS, find_layout, read_list
 from datransnet.data.manifest import Manifest
@@ -56,7 +57,8 @@ def pack(path, files, root="toy-1/"):
 def toy(tmp_path, monkeypatch):
     """A card, and a mirror that serves its archive."""
     place = tmp_path / "unpacked"
-    for name, content in toy_files().items():
+    files = toy_files()
+    for name, content in files.items():
         (place / name).parent.mkdir(parents=True, exist_ok=True)
         (place / name).write_bytes(content)
     folders = ("images", "masks", "lists")
@@ -64,7 +66,11 @@ def toy(tmp_path, monkeypatch):
     pack(tmp_path / "mirror/example.org/toy/archive.tar.gz", toy_files())
     return Card(
         name="Toy",
-        archive=Archive("a page", URL, folders, content_digest(place, folders)),
+        sources=(Source("a page", URL, folders),),
+        pixels=pixel_digest(find_layout(place).pairs),
+        lists=tuple(
+            SplitList(None, name, git_blob_hash(files[name])) for name in ("lists/train.txt", "lists/test.txt")
+        ),
         splits={"half": {"train": "lists/train.txt", "test": "lists/test.txt"}},
         terms="none",
         citation="none",
@@ -106,7 +112,7 @@ def test_a_corrupt_archive_leaves_nothing_behind(toy, tmp_path):
 def test_other_content_is_refused_and_the_old_one_stays(toy, tmp_path):
     fetch(toy, tmp_path / "raw")
     pack(tmp_path / "mirror/example.org/toy/archive.tar.gz", toy_files() | {"lists/test.txt": b"t4\n"})
-    with pytest.raises(DataError, match="content digest"):
+    with pytest.raises(DataError, match=r"as published: its list lists/test\.txt differs"):
         fetch(toy, tmp_path / "raw")
     assert read_list(tmp_path / "raw/lists/test.txt") == ["t4", "t5"]
 
@@ -128,8 +134,11 @@ def test_links_in_an_archive_are_not_followed(tmp_path):
 
 
 def test_a_mirror_without_the_file_says_where_to_put_it(toy, tmp_path):
-    with pytest.raises(DataError, match=r"put it at <folder>/example\.org/other\.zip"):
-        obtain("https://example.org/other.zip")
+    elsewhere = SplitList("https://example.org/other.txt", "other.txt", "0")
+    with pytest.raises(DataError, match=r"put it at <folder>/example\.org/other\.txt"):
+        fetch(replace(toy, lists=(*toy.lists, elsewhere)), tmp_path / "raw")
+    with pytest.raises(DataError, match=r"has no example\.org/gone\.zip\. .*by hand \(a page\).*by-hand/Toy\.zip"):
+        fetch(replace(toy, sources=(Source("a page", "https://example.org/gone.zip"),)), tmp_path / "raw")
 
 
 def test_git_blob_hash_is_gits():
@@ -249,7 +258,6 @@ def test_a_brighter_target_is_further_above_its_surroundings():
 def test_every_card_is_complete(card):
     assert card.terms
     assert card.citation
-    assert card.splits
     assert all({"train", "test"} <= set(parts) or name == FOLDERS for name, parts in card.splits.items())
     assert all(spellings()[alias.lower()] == card.name for alias in (card.name, *card.aliases))
 
@@ -280,7 +288,7 @@ def test_sirst_has_the_published_targets(sirst, name, mismatch, targets):
 
 
 def test_synthetic_is_not_fetched():
-    assert SYNTHETIC.archive is None
+    assert SYNTHETIC.sources == ()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datransnet.data.catalogue import CATALOGUE, SIRST, Archive, Card, own_card
+from datransnet.data.catalogue import CATALOGUE, SIRST, Card, Source, own_card
 from datransnet.data.dataset import load_folder
 from datransnet.data.duplicates import groups, near_duplicates, thumbnail
 from datransnet.data.fetch import fetch, fetch_folder
@@ -269,8 +269,8 @@ def test_an_older_manifest_asks_for_the_split_stage(scenes, tmp_path):
 
 
 def test_every_dataset_of_the_field_has_its_card():
-    assert set(CATALOGUE) == {"SIRST", "NUDT-SIRST", "IRSTD-1K", "SIRST-V2", "SIRST-Aug", "Synthetic"}
-    assert [card.images for card in CATALOGUE.values()] == [427, 1327, 1001, 1024, 9070, 0]
+    assert set(CATALOGUE) == {"SIRST", "NUDT-SIRST", "IRSTD-1K", "SIRST-V2", "SIRST-Aug", "DenseSIRST", "Synthetic"}
+    assert [card.images for card in CATALOGUE.values()] == [427, 1327, 1001, 1024, 9070, 1024, 0]
 
 
 def test_images_behind_links_are_copied_and_circles_end(own, tmp_path):
@@ -306,8 +306,8 @@ def test_files_of_other_systems_are_left_out_everywhere_and_counted(own, tmp_pat
     shutil.make_archive(str(tmp_path / "by-hand/ByHand"), "zip", tmp_path / "source")
     monkeypatch.setenv("DATRANSNET_MIRROR", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    card = Card("ByHand", {}, "none", "none", archive=Archive("a page"))
-    assert len(fetch(card, tmp_path / "unpacked")) >= 5
+    card = Card("ByHand", {}, "none", "none", sources=(Source("a page"),))
+    assert len(fetch(card, tmp_path / "unpacked").foreign) >= 5
     assert len(find_layout(tmp_path / "unpacked").pairs) == NUMBER
 
 

@@ -36,7 +36,7 @@ def test_pixel_metrics_match_the_released_code(golden):
     assert np.float32(found.pixel_acc) == pytest.approx(expected["pixel"]["pixAcc"], abs=1e-9)
 
 
-@pytest.mark.parametrize("convention", sorted(CONVENTIONS))
+@pytest.mark.parametrize("convention", ["basicirstd", "sctransnet", "datransnet"])
 def test_target_metrics_match_the_released_code(golden, convention):
     expected, pairs = golden
     found = score(pairs, convention)
