@@ -224,6 +224,18 @@ def info(
         info_command(model, argument or [], height, width)
 
 
+@app.command()
+def data(
+    name: Annotated[str | None, typer.Argument(help="One of the datasets, by any of its names; all if none.")] = None,
+    debug: Debug = False,
+) -> None:
+    """List the published datasets: splits, sources, known faults, terms, and how to cite them."""
+    with as_command(debug):
+        from datransnet.commands.data import data_command
+
+        data_command(name)
+
+
 def main() -> None:
     """The command ``datransnet``, and ``python -m datransnet``."""
     in_any_locale()

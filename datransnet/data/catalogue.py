@@ -237,10 +237,11 @@ def own_card(name: str) -> Card:
     return Card(name=name, splits={}, terms="the owner's", citation="none")
 
 
-def spellings() -> dict[str, str]:
-    """Names of datasets by every spelling of the literature, in lower case.
+def find_card(name: str) -> Card | None:
+    """The card of a published dataset by any of its names, in any case; None where there is none.
 
-    >>> spellings()["nuaa-sirst"]
+    >>> find_card("nuaa-sirst").name
     'SIRST'
     """
-    return {alias.lower(): card.name for card in CATALOGUE.values() for alias in (card.name, *card.aliases)}
+    names = {alias.lower(): card for card in CATALOGUE.values() for alias in (card.name, *card.aliases)}
+    return names.get(name.lower())

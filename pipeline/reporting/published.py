@@ -8,6 +8,7 @@ from typing import Literal
 import yaml
 from pydantic import TypeAdapter
 
+from pipeline.reporting.result_tables import WINNER_NAME
 from pipeline.reporting.table import COLUMNS, Numbers, Table
 from pipeline.scoring.evaluation import Dataset, StudyEvaluation
 from pipeline.study.protocol import Protocol
@@ -70,11 +71,11 @@ def reference_tables(evaluation: StudyEvaluation, main: Table) -> list[Table]:
         if entry.split != dataset.split:
             reasons.append(f"split {entry.split}" if entry.split else "split not stated")
         if entry.convention not in conventions:
-            reasons.append("convention not known")
+            reasons.append(f"convention {entry.convention}" if entry.convention else "convention not known")
         (apart if reasons else same).append((entry, "; ".join(reasons)))
     tables = []
     if same:
-        ours = [_ours(row, evaluation.rules) for row in main.values if row["model"] == "DATransNet"]
+        ours = [_ours(row, evaluation.rules) for row in main.values if row["model"] == WINNER_NAME]
         rows = [*ours, *(_row(entry) for entry, _ in same)]
         title = f"Published numbers on {dataset.name} {dataset.split}"
         tables.append(Table("references", title, f"{CAUTION}{_other_images(dataset)}", rows, _values(same)))

@@ -6,12 +6,29 @@ from dataclasses import asdict
 from statistics import fmean
 from typing import Any
 
-from pipeline.reporting.statistics import LEAST_IMAGES, LEAST_SEEDS, Comparison, Estimate, compare, estimates, holm
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.reporting.leaks import unseen
+from pipeline.reporting.statistics import (
+    LEAST_IMAGES,
+    LEAST_SEEDS,
+    Comparison,
+    Estimate,
+    change_without,
+    compare,
+    estimates,
+    holm,
+)
 from pipeline.reporting.table import COLUMNS, Numbers, Table, cell, cells, numbers, p_cell
 from pipeline.scoring.costs import Costs
 from pipeline.scoring.evaluation import Counts, ScoredPeer, ScoredRun, StudyEvaluation
 from pipeline.study.handover import Tuned
 from pipeline.study.params import WINNER
+
+WINNER_NAME = "DATransNet"
+WITHOUT_LEAKS = "DATransNet, without near duplicates"
+"""What the main table calls the winner, and the winner on the images that have no near duplicate it has seen."""
 
 
 def _counts(runs: Sequence[ScoredRun | ScoredPeer], convention: str) -> list[Counts]:
@@ -28,28 +45,48 @@ def beside(change: Comparison | None, p: float = math.nan) -> tuple[dict[str, st
 
 
 def main_table(evaluation: StudyEvaluation) -> Table:
-    """The winner and its peers under each convention; a peer is compared with the winner's best run by validation."""
-    full, peers = evaluation.winners, evaluation.peers
+    """The winner and its peers under each convention; a peer is compared with the winner's best run by validation.
+
+    Where test images have near duplicates among those that were seen, a second line is without these images.
+    """
+    full, peers, kept = evaluation.winners, evaluation.peers, unseen(evaluation)
     rows, values = [], []
     for convention in evaluation.conventions:
+        counts = _counts(full, convention)
+        lines: list[tuple[str, Sequence[Counts], tuple[dict[str, str], Numbers]]]
+        lines = [(WINNER_NAME, counts, beside(None))]
+        if not kept.all():
+            without = [{name: np.asarray(column)[kept].tolist() for name, column in seed.items()} for seed in counts]
+            lines.append((WITHOUT_LEAKS, without, beside(change_without(counts, kept, "iou"))))
         changes = _against_best(full, peers, convention)
-        others = [(peer.variant, [peer], change) for peer, change in zip(peers, changes, strict=True)]
-        models: list[tuple[str, Sequence[ScoredRun | ScoredPeer], tuple[dict[str, str], Numbers]]]
-        models = [("DATransNet", full, beside(None)), *others]
-        for name, runs, (shown, numbered) in models:
-            found = estimates(_counts(runs, convention), list(COLUMNS))
-            row = {
-                "model": name,
-                "convention": convention + (evaluation.rules.mark if runs is full else ""),
-                "seeds": str(len(runs)),
-            }
-            rows.append(row | cells(found) | (shown if peers else {}))
-            values.append({"model": name, "convention": convention, "seeds": len(runs), **numbers(found), **numbered})
+        lines += [
+            (peer.variant, _counts([peer], convention), change) for peer, change in zip(peers, changes, strict=True)
+        ]
+        for name, found, (shown, numbered) in lines:
+            estimated = estimates(found, list(COLUMNS))
+            mark = evaluation.rules.mark if name in (WINNER_NAME, WITHOUT_LEAKS) else ""
+            row = {"model": name, "convention": convention + mark, "seeds": str(len(found))}
+            rows.append(row | cells(estimated) | (shown if len(lines) > 1 else {}))
+            values.append(
+                {"model": name, "convention": convention, "seeds": len(found), **numbers(estimated), **numbered}
+            )
     dataset = evaluation.dataset
-    note = _note(evaluation)
+    note = f"{_note(evaluation)} {_leaks_note(evaluation, kept)}"
     if peers:
         note += " ΔIoU: against the best run by validation; p of the paired permutation test over images, after Holm."
     return Table("main", f"DATransNet on {dataset.name} {dataset.split}, test part", note, rows, values)
+
+
+def _leaks_note(evaluation: StudyEvaluation, kept: npt.NDArray[np.bool_]) -> str:
+    """What the main table says of near duplicates."""
+    where = "among those that the networks learnt from or were chosen on"
+    if kept.all():
+        return f"No test image has a near duplicate {where}."
+    left = int((~kept).sum())
+    return (
+        f"{left} of {len(kept)} test images have a near duplicate {where}; {WITHOUT_LEAKS}: on the {len(kept) - left} "
+        "others, ΔIoU against all with its interval over images, paired."
+    )
 
 
 def _against_best(

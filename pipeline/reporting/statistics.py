@@ -151,6 +151,26 @@ def compare(first: Sequence[Counted], second: Sequence[Counted], metric: str) ->
     return Comparison(change, low, high, p, over_seeds(by_seed)[1])
 
 
+def change_without(runs: Sequence[Counted], kept: npt.NDArray[np.bool_], metric: str) -> Comparison:
+    """What leaving images out changes of a model's metric: on the kept images, minus on all.
+
+    The interval is a paired one: a resample draws from all images, and both values are of what it drew. There is no
+    test, since nothing could be exchanged.
+
+    Args:
+        runs: counts of each seed.
+        kept: whether each image is kept.
+        metric: one that is a ratio of sums over images, such as ``iou``.
+    """
+    every = [_columns(run) for run in runs]
+    some = [{name: column * kept for name, column in seed.items()} for seed in every]
+    number = np.arange(len(kept))
+    change = float(_mean(some, metric, number) - _mean(every, metric, number))
+    by_seed = [float(ratios(b)[metric] - ratios(a)[metric]) for a, b in zip(every, some, strict=True)]
+    low, high = _interval(every[0], lambda index: _mean(some, metric, index) - _mean(every, metric, index))
+    return Comparison(change, low, high, float("nan"), over_seeds(by_seed)[1])
+
+
 def _columns(run: Counted) -> dict[str, npt.NDArray[np.int64]]:
     return {name: np.asarray(run[name]) for name in COUNT_FIELDS}
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, JsonValue, field_validator, model_validator
 
-from datransnet.data.catalogue import CATALOGUE, Card, own_card, spellings
+from datransnet.data.catalogue import CATALOGUE, Card, find_card, own_card
 from datransnet.data.images import Levels
 from datransnet.data.splits import Grouping, known_split
 from datransnet.engine.recipe import Recipe
@@ -35,12 +35,13 @@ class Synthetic(Strict):
 class Data(Strict):
     """Which dataset and split, and how its known faults are treated.
 
-    ``source`` is a folder with a person's own dataset, from the project's root or absolute; ``dataset`` then only names
-    it. Pixels of a mask are target if their level, from 0 to 255, is above ``mask_above``; with 0, all that are not
-    black are. ``levels`` says which stored values of an image become black and white: 0 and the highest that the file's
-    depth can hold (``full``), the ``minmax`` or ``percentile`` of each image, or two values, as for thermal counts.
-    ``grouping`` says which images stay together when parts are drawn at random: ``near_duplicates``, frames that follow
-    each other in the ``order`` of their names, or ``none``.
+    ``dataset`` is a published one, by any of its names (`python -m datransnet data` lists them). ``source`` is a folder
+    with a person's own dataset, from the project's root or absolute; ``dataset`` then only names it. Pixels of a mask
+    are target if their level, from 0 to 255, is above ``mask_above``; with 0, all that are not black are. ``levels``
+    says which stored values of an image become black and white: 0 and the highest that the file's depth can hold
+    (``full``), the ``minmax`` or ``percentile`` of each image, or two values, as for thermal counts. ``grouping`` says
+    which images stay together when parts are drawn at random: ``near_duplicates``, frames that follow each other in the
+    ``order`` of their names, or ``none``.
     """
 
     dataset: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
@@ -77,16 +78,16 @@ class Data(Strict):
 
     @model_validator(mode="after")
     def _known(self) -> "Data":
+        published = find_card(self.dataset)
         if self.source is not None:
-            if self.dataset in CATALOGUE:
+            if published:
                 raise ValueError(f"{self.dataset} is the name of a published dataset: give your own another name")
             return self  # its splits are known when it is read
-        if self.dataset not in CATALOGUE:
-            known = spellings().get(self.dataset.lower())
-            hint = f"It is called {known} here." if known else did_you_mean(self.dataset, list(CATALOGUE))
+        if published is None:
+            hint = did_you_mean(self.dataset, list(CATALOGUE))
             raise ValueError(f"there is no dataset {self.dataset!r}. {hint} For a folder of your own set data.source")
         try:
-            known_split(self.split, list(CATALOGUE[self.dataset].splits))
+            known_split(self.split, list(published.splits))
         except ParameterError as error:
             raise ValueError(f"{self.dataset}: {error}") from None
         return self
@@ -94,7 +95,8 @@ class Data(Strict):
     @property
     def card(self) -> Card:
         """What is known of the dataset."""
-        return own_card(self.dataset) if self.source is not None else CATALOGUE[self.dataset]
+        published = find_card(self.dataset) if self.source is None else None
+        return published or own_card(self.dataset)
 
 
 class Model(Strict):

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from datransnet.data.archives import extract
-from datransnet.data.catalogue import CATALOGUE, SIRST, SYNTHETIC, Card, Source, SplitList, spellings
+from datransnet.data.catalogue import CATALOGUE, SIRST, SYNTHETIC, Card, Source, SplitList, find_card
 from datransnet.data.dataset import load_part
 from datransnet.data.download import git_blob_hash, obtain
 from datransnet.data.fetch import fetch, pixel_digest
@@ -259,7 +259,7 @@ def test_every_card_is_complete(card):
     assert card.terms
     assert card.citation
     assert all({"train", "test"} <= set(parts) or name == FOLDERS for name, parts in card.splits.items())
-    assert all(spellings()[alias.lower()] == card.name for alias in (card.name, *card.aliases))
+    assert all(find_card(alias.upper()) is card for alias in (card.name, *card.aliases))
 
 
 @pytest.fixture(scope="module")

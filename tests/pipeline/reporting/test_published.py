@@ -32,6 +32,15 @@ def test_published_numbers_stand_beside_ours_only_where_they_may():
     assert len(apart.rows) == len([entry for entry in published() if entry.dataset == "SIRST"])
 
 
+def test_fa_of_the_areas_rule_stands_as_such():
+    """BasicIRSTD's classical rows are older than its change of rule, LESPS's table too."""
+    classical = [entry for entry in published() if "after scaling" in entry.source]
+    lesps = [entry for entry in published() if entry.source.startswith("LESPS")]
+    assert (len(classical), len(lesps)) == (36, 3)
+    assert {entry.convention for entry in (*classical, *lesps)} == {"sctransnet"}
+    assert CONVENTIONS["sctransnet"].fa == "areas"
+
+
 def test_every_published_number_names_its_source():
     for entry in published():  # reading it has checked its keys and types
         assert entry.source

@@ -7,7 +7,9 @@ import pytest
 
 from datransnet.engine.recipe import Recipe
 from datransnet.metrics import COUNT_FIELDS, summarise
+from pipeline.reporting.leaks import unseen
 from pipeline.reporting.result_tables import (
+    WITHOUT_LEAKS,
     ablation_table,
     components_table,
     cost_table,
@@ -16,6 +18,7 @@ from pipeline.reporting.result_tables import (
     search_table,
     selection_table,
 )
+from pipeline.reporting.statistics import change_without
 from pipeline.scoring.costs import Costs, RunCost
 from pipeline.scoring.evaluation import (
     Areas,
@@ -133,6 +136,48 @@ def test_a_peer_stands_in_the_same_table_with_its_difference():
     assert (ours["ΔIoU"], theirs["p"]) == ("", "<0.001")
     expected = sum(worse["intersection"]) / sum(worse["union"]) - better.scores["basicirstd"].iou
     assert theirs["ΔIoU"].startswith(f"{100 * expected:.2f} [")
+
+
+def leaking(protocol="holdout"):
+    """The same, where two test images are near duplicates of what was seen: one directly, one through the other."""
+    found = evaluation(protocol)
+    near = [
+        [["seen", "train"], ["t3", "test"]],
+        [["seen", "train"], ["t4", "test"]],
+        [["chosen", "val"], ["t5", "test"]],
+        [["t6", "test"], ["t7", "test"]],
+    ]
+    data = replace(found.dataset, sanitation={"near_duplicates": near, "duplicates": []})
+    return replace(found, dataset=data, ids=[f"t{number}" for number in range(90)])
+
+
+@pytest.mark.parametrize("protocol", ["holdout", "literature"])
+def test_the_main_table_has_a_line_without_test_images_that_resemble_seen_ones(protocol):
+    found = leaking(protocol)
+    assert np.flatnonzero(~unseen(found)).tolist() == [3, 4, 5]
+    every, without = main_table(found).values
+    assert without["model"] == WITHOUT_LEAKS
+    kept = [place for place in range(90) if place not in (3, 4, 5)]
+    expected = []
+    for run in found.winners:
+        columns = {name: np.asarray(column)[kept] for name, column in run.counts["basicirstd"].items()}
+        expected.append(summarise(columns))
+    assert without["iou"] == pytest.approx(np.mean([score.iou for score in expected]))
+    assert without["niou"] == pytest.approx(np.mean([score.niou for score in expected]))
+    assert without["iou_change_change"] == pytest.approx(without["iou"] - every["iou"])
+    assert without["iou_change_low"] <= without["iou_change_change"] <= without["iou_change_high"]
+    table = main_table(found)
+    assert table.rows[1]["ΔIoU"].startswith(f"{100 * without['iou_change_change']:+.2f} [")
+    assert table.rows[1]["p"] == ""
+    assert "3 of 90 test images have a near duplicate" in table.note
+    assert "No test image has a near duplicate" in main_table(evaluation(protocol)).note
+
+
+def test_leaving_nothing_out_changes_nothing():
+    runs = [run.counts["basicirstd"] for run in evaluation().winners]
+    change = change_without(runs, np.ones(90, dtype=bool), "iou")
+    assert change.change == 0
+    assert np.isnan(change.p)
 
 
 def test_a_table_without_enough_seeds_has_no_interval_over_them():

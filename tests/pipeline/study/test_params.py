@@ -44,7 +44,6 @@ def test_profiles_are_valid_and_hold_only_differences(name):
         ("recipe/loss", "iou", "recipe.loss: "),
         ("recipe/epoch", 3, "recipe.epoch: unknown key. Did you mean 'epochs'"),
         ("tune/trails", 3, "tune.trails: unknown key. Did you mean 'trials'"),
-        ("data/dataset", "NUAA-SIRST", "It is called SIRST here"),
         ("data/dataset", "SIRTS", "Did you mean 'SIRST'"),
         ("data/split", "50_50", "there is no split"),
         ("data/synthetic/size", 8, "data.synthetic.size"),
@@ -62,6 +61,17 @@ def test_a_mistake_is_told_with_its_path(path, value, words):
     content = deepcopy(tiny_params()) | {"resources": {}}
     set_at(content, path, value)
     with pytest.raises(ParameterError, match=words):
+        parse_params(content, "params.yaml")
+
+
+@pytest.mark.parametrize(("name", "card"), [("NUAA-SIRST", "SIRST"), ("irstd-1k", "IRSTD-1K"), ("NUDT", "NUDT-SIRST")])
+def test_a_dataset_may_be_called_by_any_of_its_names(name, card):
+    content = deepcopy(tiny_params())
+    content["data"] |= {"dataset": name, "split": "random"}
+    params = parse_params(content, "params.yaml")
+    assert params.data.card.name == card
+    content["data"]["source"] = "elsewhere"
+    with pytest.raises(ParameterError, match="is the name of a published dataset"):
         parse_params(content, "params.yaml")
 
 
