@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,8 +17,10 @@ from typer.testing import CliRunner, Result
 
 from datransnet import create_model, list_models
 from datransnet.__main__ import app
+from datransnet.data.catalogue import CATALOGUE
+from datransnet.data.masks import resized
 from datransnet.engine.recipe import Recipe
-from datransnet.metrics import CONVENTIONS
+from datransnet.metrics import CONVENTIONS, score
 from datransnet.models import complete_arguments
 from datransnet.weights import load_weights, save_weights
 
@@ -204,6 +207,84 @@ def test_anyones_score_maps_are_scored_as_the_network_itself(scenes, trained, pu
     drawn = {row["curve"] for row in csv.DictReader(curves.open(encoding="utf-8"))}
     assert drawn == {"pixel", "precision_recall", "target", *(f"pd_fa_{name}" for name in CONVENTIONS)}
     assert theirs["missing"] == []
+
+
+@pytest.fixture
+def resized_maps(tmp_path):
+    """Masks of six images, logits of them at twice the size, of one at its own; and a list of four."""
+    rng = np.random.default_rng(5)
+    for name in ("masks", "maps"):
+        (tmp_path / name).mkdir()
+    for number in range(6):
+        mask = np.zeros((24, 20), dtype=bool)
+        mask[3 + number : 6 + number, 5:8] = True
+        shape = mask.shape if number == 3 else (48, 40)
+        logits = rng.normal(-3, 1, shape) + 6 * resized(mask, *shape)
+        np.save(tmp_path / f"maps/a{number}.npy", logits.astype(np.float32))
+        Image.fromarray(mask.astype(np.uint8) * 255).save(tmp_path / f"masks/a{number}.png")
+    (tmp_path / "test.txt").write_text("a0\na1\na2\na3\n", encoding="utf-8")
+    return tmp_path
+
+
+@pytest.mark.parametrize("mismatch", ["exclude", "resize_mask", "resize_mask_by_corners"])
+def test_score_maps_may_hold_logits_of_some_images_at_another_size(resized_maps, mismatch):
+    folder = resized_maps
+    arguments = ["evaluate", "--scores", folder / "maps", "--masks", folder / "masks", "--ids", folder / "test.txt"]
+    done = run(*arguments, "--logits", "--mismatch", mismatch)
+    assert done.exit_code == 0, done.stderr
+    found = json.loads(done.stdout)
+    ids = ["a3"] if mismatch == "exclude" else ["a0", "a1", "a2", "a3"]
+    assert found["left_out" if mismatch == "exclude" else "resized_masks"] == ["a0", "a1", "a2"]
+    pairs = []
+    for id_ in ids:
+        scores = 1 / (1 + np.exp(-np.load(folder / f"maps/{id_}.npy").astype(np.float64)))
+        mask = np.asarray(Image.open(folder / f"masks/{id_}.png")) > 127
+        if mismatch == "resize_mask_by_corners":
+            factor = scores.shape[0] // mask.shape[0]
+            mask = mask.repeat(factor, axis=0).repeat(factor, axis=1)
+        pairs.append((scores, mask if mask.shape == scores.shape else resized(mask, *scores.shape)))
+    for name, metrics in found["conventions"].items():
+        expected = score(pairs, name)
+        assert metrics["n_images"] == len(ids)
+        assert metrics["iou"] == pytest.approx(expected.iou)
+        assert metrics["pd"] == pytest.approx(expected.pd)
+
+
+def test_what_cannot_be_scored_says_which_option_helps(resized_maps):
+    folder = resized_maps
+    arguments = ["evaluate", "--scores", folder / "maps", "--masks", folder / "masks"]
+    for more, code, words in (
+        (["--logits"], 3, "5 have another size than their mask.*See --mismatch"),
+        ([], 3, "use --logits"),
+        (["--logits", "--mismatch", "resize_masks"], 2, "Did you mean 'resize_mask'"),
+    ):
+        done = run(*arguments, *more)
+        assert done.exit_code == code
+        assert re.search(words, done.stderr), done.stderr
+    (folder / "test.txt").write_text("a0\nb7\n", encoding="utf-8")
+    done = run(*arguments, "--logits", "--ids", folder / "test.txt", "--mismatch", "exclude")
+    assert done.exit_code == 3
+    assert "1 images without a mask" in done.stderr
+    Image.fromarray(np.zeros((24, 20), dtype=np.uint8)).save(folder / "maps/a0.png")
+    (folder / "maps/a0.npy").unlink()
+    assert "cannot hold logits" in run(*arguments, "--logits").stderr
+
+
+def test_score_maps_that_were_rounded_get_a_word(scenes, published, caplog):
+    run("evaluate", "--scores", published, "--masks", scenes / "test/masks")
+    assert "4 of 4 score maps" in caplog.text
+    assert "are PNGs, whose scores are rounded" in caplog.text
+
+
+def test_the_datasets_are_listed_with_what_is_known_of_them():
+    done = run("data")
+    for card in CATALOGUE.values():
+        for text in (card.name, card.citation, card.terms, *card.faults, *card.splits):
+            assert text in done.stdout
+    assert run("data", "nuaa-sirst").stdout.startswith("SIRST\n")
+    wrong = run("data", "SIRTS")
+    assert wrong.exit_code == 2
+    assert "Did you mean 'SIRST'" in wrong.stderr
 
 
 def test_score_maps_that_do_not_fit_are_named(scenes, published):
