@@ -37,6 +37,26 @@ def merged(base: Any, changes: Any) -> Any:
     }
 
 
+def differences(profiles: Path, name: str) -> dict[str, Any]:
+    """What a profile changes; with ``extends`` it builds on another, of which it changes only what it names.
+
+    Raises:
+        ParameterError: if there is no such profile, or it extends itself through others.
+    """
+    changes: dict[str, Any] = {}
+    known, met = sorted(path.stem for path in profiles.glob("*.yaml")), list[str]()
+    while name:
+        if name not in known:
+            raise ParameterError(f"There is no profile {name!r} in profiles/. {did_you_mean(name, known)}")
+        if name in met:
+            raise ParameterError(f"The profiles {' → '.join([*met, name])} extend each other in a circle.")
+        met.append(name)
+        found = read_yaml(profiles / f"{name}.yaml")
+        name = str(found.pop("extends", ""))
+        changes = merged(found, changes)
+    return changes
+
+
 def write_study(project: Study, name: str) -> Path:
     """Write ``studies/<name>/params.yaml`` and ``dvc.yaml``; returns the folder.
 
@@ -44,11 +64,8 @@ def write_study(project: Study, name: str) -> Path:
         ParameterError: if there is no such profile, the merged parameters hold mistakes, or a file stands there that
             this command has not written.
     """
-    source = project.folder / "profiles" / f"{name}.yaml"
-    if not source.is_file():
-        known = sorted(path.stem for path in source.parent.glob("*.yaml"))
-        raise ParameterError(f"There is no profile {name!r} in profiles/. {did_you_mean(name, known)}")
-    params = merged(read_yaml(project.folder / "params.yaml"), read_yaml(source))
+    changes = differences(project.folder / "profiles", name)
+    params = merged(read_yaml(project.folder / "params.yaml"), changes)
     parse_params(params, f"params.yaml with profiles/{name}.yaml")
     folder = project.folder / "studies" / name
     stages = read_yaml(project.folder / "dvc.yaml")

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from datransnet.errors import ParameterError
-from pipeline.commands.profile import merged, write_study
+from pipeline.commands.profile import differences, merged, write_study
 from pipeline.runs.check_models import check_models
 from pipeline.study.read_params import parse_params, read_params
 from pipeline.study.study import Study
@@ -31,9 +31,33 @@ def test_the_default_is_valid():
 def test_profiles_are_valid_and_hold_only_differences(name):
     base = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     changes = yaml.safe_load((ROOT / "profiles" / f"{name}.yaml").read_text(encoding="utf-8"))
-    check_models(parse_params(merged(base, changes), name))
-    same = [key for key, value in changes.items() if base.get(key) == value]
-    assert not same
+    whole = merged(base, differences(ROOT / "profiles", name))
+    check_models(parse_params(whole, name))
+    extended = changes.pop("extends", None)
+    before = merged(base, differences(ROOT / "profiles", extended)) if extended else base
+    assert not [key for key, value in changes.items() if before.get(key) == value]
+    assert all(merged(whole, {key: value}) == whole for key, value in changes.items())
+
+
+def test_a_profile_builds_on_another(tmp_path):
+    for name, text in (
+        ("first", "study: first\nrecipe: {epochs: 9, lr: 0.1}\nmodel: {name: unet}\n"),
+        ("second", "extends: first\nstudy: second\nrecipe: {epochs: 3}\n"),
+        ("third", "extends: second\nmodel: {width: 4}\n"),
+        ("circle", "extends: round\n"),
+        ("round", "extends: circle\n"),
+        ("lost", "extends: frist\n"),
+    ):
+        (tmp_path / f"{name}.yaml").write_text(text, encoding="utf-8")
+    assert differences(tmp_path, "third") == {
+        "study": "second",
+        "recipe": {"epochs": 3, "lr": 0.1},
+        "model": {"width": 4},  # a network is replaced as a whole
+    }
+    with pytest.raises(ParameterError, match="circle → round → circle extend each other"):
+        differences(tmp_path, "circle")
+    with pytest.raises(ParameterError, match=r"no profile 'frist'.*Did you mean 'first'"):
+        differences(tmp_path, "lost")
 
 
 @pytest.mark.parametrize(
