@@ -13,7 +13,7 @@ from datransnet.data.catalogue import CATALOGUE
 from datransnet.data.fetch import fetch
 from datransnet.data.layouts import find_layout
 from datransnet.data.score_maps import OtherSize, Reading, find_predictions
-from datransnet.metrics import evaluate, summarise
+from datransnet.metrics import score
 from tests.conftest import OUTSIDE
 
 
@@ -83,11 +83,11 @@ def test_published_weights_have_the_numbers_that_their_authors_print(entry, gold
     found = find_predictions(tmp_path, masks, Reading(ids=root / entry.test, mismatch=entry.mismatch))
     assert (len(found.ids), found.missing) == (entry.images, [])
     pairs = (found.pair(place) for place in range(len(found.ids)))
-    score = summarise(evaluate(pairs, [entry.convention]).counts[entry.convention])
+    measured = score(pairs, entry.convention)
     shown = {}
     for name, text in entry.printed.items():
         digits = len(text.partition(".")[2])
-        shown[name] = f"{getattr(score, name) * (1e6 if name == 'fa' else 100):.{digits}f}"
+        shown[name] = f"{getattr(measured, name) * (1e6 if name == 'fa' else 100):.{digits}f}"
     assert shown == entry.printed
 
 
@@ -101,6 +101,5 @@ def test_grey_mask_pixels_count_as_in_the_released_script(golden_published, data
     found = find_predictions(tmp_path, masks, Reading(ids=root / "img_idx/test_IRSTD-1K.txt"))
     pairs = [found.pair(place) for place in range(len(found.ids))]
     assert sum(((mask > 0) & (mask < 1)).any() for _, mask in pairs) > 0
-    counts = evaluate(pairs, ["sctransnet", "lesps"]).counts
-    shown = {name: f"{100 * summarise(columns).iou:.4f}" for name, columns in counts.items()}
+    shown = {name: f"{100 * score(pairs, name).iou:.4f}" for name in ("sctransnet", "lesps")}
     assert shown == {"sctransnet": "62.0586", "lesps": "62.0312"}
