@@ -212,8 +212,9 @@ def signature(value: object) -> str:
 
 
 def in_tree(name: str) -> str:
-    """A file of the working tree."""
-    return (ROOT / name).read_text(encoding="utf-8")
+    """A file of the working tree; empty where there is none."""
+    path = ROOT / name
+    return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
 def in_index(name: str) -> str:
@@ -225,19 +226,30 @@ def in_index(name: str) -> str:
         return ""
 
 
+STUDIES = {
+    "default, synthetic": "reports",
+    "SIRST `idx_427`, width 8, CPU": "studies/sirst/reports",
+    "NUDT-SIRST `50_50`, width 8, CPU": "studies/nudt/reports",
+    "IRSTD-1K `800_201`, width 8, CPU": "studies/irstd1k/reports",
+}
+"""Studies whose results the README shows, by title."""
+
+
 def readme_page(read: Callable[[str], str]) -> str:
-    """The README with the main tables of both studies, as ``read`` reads them all."""
+    """The README with each study's results under its first convention, as ``read`` reads them all."""
     before, rest = read("README.md").split(BEGIN)
     _, after = rest.split(END)
     rows = ["| study | convention | seeds | IoU (%) | nIoU (%) | Pd (%) | Fa (1e-6) |", "|---|---|---|---|---|---|---|"]
-    for title, folder in (
-        ("default, synthetic", "reports"),
-        ("SIRST `idx_427`, width 8, CPU", "studies/sirst/reports"),
-    ):
+    for title, folder in STUDIES.items():
+        first = ""
         for line in read(f"{folder}/tables/main.md").splitlines():
-            if line.startswith("| DATransNet"):
-                _, convention, seeds, iou, niou, _, pd, fa, _ = (cell.strip() for cell in line.strip("| ").split("|"))
-                rows.append(f"| [{title}]({folder}/tables) | {convention} | {seeds} | {iou} | {niou} | {pd} | {fa} |")
+            if not line.startswith("| DATransNet"):
+                continue
+            model, convention, seeds, iou, niou, _, pd, fa, *_ = (cell.strip() for cell in line.strip("| ").split("|"))
+            first = first or convention
+            if convention == first:
+                told = title + model.removeprefix("DATransNet")
+                rows.append(f"| [{told}]({folder}/tables) | {convention} | {seeds} | {iou} | {niou} | {pd} | {fa} |")
     return before + BEGIN + "\n".join(rows) + "\n" + END + after
 
 

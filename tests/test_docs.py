@@ -135,11 +135,16 @@ def test_results_are_checked_as_they_are_committed(project):
     for name in ("README.md", "docs/generate.py"):
         shutil.copy(ROOT / name, project / name)
     row = "| DATransNet | basicirstd | 2 | 71.00 | 68.70 | 83.04 | 89.58 | 45.78 | 0.068 |\n"
+    row += row.replace("DATransNet", "DATransNet, without near duplicates").replace("71.00", "70.50")
+    row += row.replace("basicirstd", "sctransnet").replace("70.50", "60.60")
     for folder in ("reports/tables", "studies/sirst/reports/tables"):
         (project / folder).mkdir(parents=True)
         (project / folder / "main.md").write_text(row, encoding="utf-8")
     run("python docs/generate.py; git init --quiet; git add README.md reports studies", project, source=project)
     assert generate(project, "--check").returncode == 0
+    shown = (project / "README.md").read_text(encoding="utf-8")
+    assert "[default, synthetic, without near duplicates](reports/tables) | basicirstd | 2 | 70.50" in shown
+    assert "60.60" not in shown  # of each study the first convention
 
     (project / "reports/tables/main.md").write_text(row.replace("71.00", "71.01"), encoding="utf-8")
     assert generate(project, "--check").returncode == 0

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
@@ -89,6 +89,7 @@ def test_a_mask_of_0_and_255_is_white_in_any_type():
         assert score([(mask / 255, mask.astype(kind))], "lesps").iou == 1
 
 
+@settings(max_examples=15)
 @given(st.integers(0, 2**32))
 def test_curves_of_every_convention_are_its_counts_at_each_threshold(seed):
     pairs, thresholds = random_images(seed), logit_thresholds(21)
