@@ -155,11 +155,10 @@ def evaluate(
     conventions = tuple(convention or ())
     with as_command(debug):
         from datransnet.commands.evaluate import evaluate_command, score_command
-        from datransnet.data.score_maps import Reading, other_size_named
 
         if scores is not None and masks is not None and data is None and weights is None:
-            reading = Reading(allow_missing, mask_above, ids, logits, other_size_named(mismatch))
-            score_command(scores, masks, conventions, threshold, curves, reading)
+            how = (allow_missing, mask_above, ids, logits, mismatch)
+            score_command(scores, masks, conventions, threshold, curves, *how)
             return
         if data is None or weights is None or scores is not None or masks is not None:
             raise ParameterError("Give either DATA and --weights, or --scores and --masks.")

@@ -16,7 +16,7 @@ from datransnet.data.dataset import Images, load_folder, load_part
 from datransnet.data.images import Levels
 from datransnet.data.layouts import find_layout
 from datransnet.data.manifest import PARTS, Manifest, image_digest
-from datransnet.data.score_maps import Reading, find_predictions
+from datransnet.data.score_maps import Reading, find_predictions, other_size_named
 from datransnet.engine.distributed import check_device
 from datransnet.engine.predict import predict
 from datransnet.errors import DataError, ParameterError, did_you_mean
@@ -80,9 +80,14 @@ def score_command(
     conventions: tuple[str, ...],
     threshold: float,
     curves: Path | None,
-    reading: Reading,
+    allow_missing: bool,
+    mask_above: int,
+    ids: Path | None,
+    logits: bool,
+    mismatch: str | None,
 ) -> None:
     """Score anyone's score maps; prints JSON."""
+    reading = Reading(allow_missing, mask_above, ids, logits, other_size_named(mismatch))
     found = find_predictions(scores, masks, reading)
     pairs = (found.pair(place) for place in range(len(found.ids)))
     kind = "left_out" if reading.mismatch == "exclude" else "resized_masks"

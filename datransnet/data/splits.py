@@ -13,6 +13,7 @@ import numpy as np
 from datransnet.atomic import write_text
 from datransnet.components import components
 from datransnet.data.catalogue import Card
+from datransnet.data.crossing import crossing, group_sizes
 from datransnet.data.duplicates import groups
 from datransnet.data.images import Levels, write_png
 from datransnet.data.inventory import inventoried
@@ -261,7 +262,7 @@ def _drawn(
         )
     empty = [part for part in PARTS if not any(item.part == part for item in items)]
     if empty:
-        number, every = len(_groups(items, together)), len(items)
+        number, every = len(group_sizes(items, together)), len(items)
         reason = (
             f"they are only {number} groups of near duplicates (frames of fixed cameras, say), which stay on one side. "
             "Set data.grouping to order, which cuts them in the order of their names, or to none"
@@ -270,12 +271,6 @@ def _drawn(
         )
         raise DataError(f"{every} images are too few for split {split}: no {' and no '.join(empty)} part; {reason}.")
     return items, drawn
-
-
-def _groups(items: list[Item], alike: list[tuple[str, str]]) -> Counter[int]:
-    """Sizes of the groups of near duplicates, by their labels."""
-    places = {item.id: place for place, item in enumerate(items)}
-    return Counter(groups(len(items), [(places[a], places[b]) for a, b in alike]).tolist())
 
 
 def _check_parts(items: list[Item], split: str) -> None:
@@ -299,7 +294,7 @@ def _remarks(
     """What came out of drawing parts, where it is not what one would expect."""
     found = []
     number = Counter(item.part for item in items)
-    sizes = _groups(items, alike)
+    sizes = group_sizes(items, alike)
     for part in drawn:
         whole = len(items) if part == "test" else number["train"] + number["val"]
         asked = shares[part] * whole
@@ -310,25 +305,17 @@ def _remarks(
                 "images: set data.grouping to order or none to cut through them"
             )
     if drawn and grouping != "near_duplicates":
-        crossing = _crossing(items, alike, {"val", "test"}, {"train"})
+        between = crossing(items, alike, {"val", "test"}, {"train"})
         found.append(
-            f"data.grouping is {grouping}: {crossing} of {number['val'] + number['test']} images that choose or test "
+            f"data.grouping is {grouping}: {between} of {number['val'] + number['test']} images that choose or test "
             "have a near duplicate among those that train"
         )
-    elif crossing := _crossing(items, alike, {"test"}, {"train", "val"}):
+    elif between := crossing(items, alike, {"test"}, {"train", "val"}):
         found.append(
-            f"{crossing} of {number['test']} test images have a near duplicate among those that train or choose, as "
+            f"{between} of {number['test']} test images have a near duplicate among those that train or choose, as "
             "the split is published: the main table has a second line without them"
         )
     return found
-
-
-def _crossing(items: list[Item], alike: list[tuple[str, str]], into: set[Part], of: set[Part]) -> int:
-    """How many images of some parts have a near duplicate in others."""
-    places = {item.id: place for place, item in enumerate(items)}
-    labels = groups(len(items), [(places[a], places[b]) for a, b in alike]).tolist()
-    there = {label for item, label in zip(items, labels, strict=True) if item.part in of}
-    return sum(label in there for item, label in zip(items, labels, strict=True) if item.part in into)
 
 
 def _sort_in(folder: Path, items: list[Item]) -> None:
