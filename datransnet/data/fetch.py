@@ -126,7 +126,7 @@ def _unpacked(card: Card, source: Path, folders: tuple[str, ...], place: Path) -
     place.mkdir()
     try:
         foreign = _copy(source, place) if source.is_dir() else extract(source, place, folders)
-        if not any(place.iterdir()):
+        if source.is_file() and not any(place.iterdir()):
             foreign = extract(source, place)
         layout = find_layout(place, source)
         _verify(card, layout, source)

@@ -9,7 +9,7 @@ import logging
 import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -53,7 +53,7 @@ def other_size_named(text: str | None) -> OtherSize | None:
     known = list(get_args(OtherSize))
     if text is not None and text not in known:
         raise ParameterError(f"mismatch = {text!r} must be one of {', '.join(known)}. {did_you_mean(text, known)}")
-    return text  # type: ignore[return-value]
+    return cast(OtherSize | None, text)
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ def main_table(evaluation: StudyEvaluation) -> Table:
         ]
         for name, found, (shown, numbered) in lines:
             estimated = estimates(found, list(COLUMNS))
-            mark = evaluation.rules.mark if name in (WINNER_NAME, WITHOUT_LEAKS) else ""
+            mark = "" if any(found[0] is peer.counts[convention] for peer in peers) else evaluation.rules.mark
             row = {"model": name, "convention": convention + mark, "seeds": str(len(found))}
             rows.append(row | cells(estimated) | (shown if len(lines) > 1 else {}))
             values.append(

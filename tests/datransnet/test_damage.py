@@ -258,6 +258,12 @@ def test_more_than_the_limit_in_all_is_refused(tmp_path, monkeypatch):
                 archives.extract(tmp_path / "a.zip", tmp_path / limit)
 
 
+def write(files: dict[str, bytes], folder) -> None:
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+
+
 def contents(folder) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -302,9 +308,7 @@ def site(tmp_path, monkeypatch):
     monkeypatch.setattr(random, "uniform", lambda low, high: low)  # do not wait between retries
     monkeypatch.delenv("DATRANSNET_MIRROR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    for name, content in files.items():
-        (tmp_path / "whole" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "whole" / name).write_bytes(content)
+    write(files, tmp_path / "whole")
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Faults) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}/toy.tar.gz"
@@ -396,9 +400,7 @@ def repositories(tmp_path, monkeypatch):
     }
     monkeypatch.delenv("DATRANSNET_MIRROR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    for name, content in files.items():
-        (tmp_path / "whole" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "whole" / name).write_bytes(content)
+    write(files, tmp_path / "whole")
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Repositories) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         address = f"http://127.0.0.1:{server.server_port}"
@@ -445,6 +447,12 @@ def test_without_a_good_source_everything_is_told_and_nothing_left(repositories,
     with pytest.raises(DATransNetError, match=r"gone\.zip.*wrong\.zip.*fewer\.zip.*by hand \(gone; no address; wrong"):
         fetch(bad, tmp_path / "raw")
     assert not (tmp_path / "raw").exists()
+
+
+def test_an_empty_folder_that_a_person_placed_is_told_as_such(repositories, tmp_path):
+    (download.cache_folder() / "by-hand/Toy").mkdir(parents=True)
+    with pytest.raises(DATransNetError, match=r"by-hand/Toy fits no layout; it holds nothing"):
+        fetch(repositories, tmp_path / "raw")
 
 
 def test_what_a_person_placed_is_used_or_refused(repositories, tmp_path):
