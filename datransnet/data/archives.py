@@ -84,7 +84,7 @@ def _archive_errors(path: Path) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno in _DISK:
             raise
         reason = str(error).split("\n")[0]
-        raise DataError(f"{path} is damaged ({reason}). Remove it and fetch again.") from error
+        raise DataError(f"{path} is damaged ({reason}).") from error
 
 
 def extract(path: Path, folder: Path, folders: tuple[str, ...] = ()) -> list[str]:

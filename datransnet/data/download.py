@@ -50,7 +50,7 @@ def obtain(url: str) -> Path:
     place = place_of(url)
     if mirror := mirror_folder():
         if not (mirror / place).is_file():
-            raise DataError(f"The mirror {mirror} has no {place}.")
+            raise DataError(f"The mirror {mirror} ({MIRROR_VARIABLE}) has no {place}.")
         return mirror / place
     return download(url, cache_folder() / place)
 
