@@ -20,7 +20,7 @@ from datransnet.data.score_maps import Reading, find_predictions, other_size_nam
 from datransnet.engine.distributed import check_device
 from datransnet.engine.predict import predict
 from datransnet.errors import DataError, ParameterError, did_you_mean
-from datransnet.metrics import CONVENTIONS, calibration, evaluate, summarise
+from datransnet.metrics import CONVENTIONS, calibration, evaluate, hierarchical_summary, summarise
 from datransnet.metrics.evaluation import Pair
 from datransnet.weights import learnt_images, learnt_levels, load_weights
 
@@ -110,7 +110,8 @@ def _print_evaluation(
     areas = {"pixel": drawn.pixel.area, "precision_recall": drawn.precision_recall.area, "target": drawn.target.area}
     about |= {"threshold": threshold, "areas": areas, "ece": reliability.ece}
     metrics = {name: asdict(summarise(columns)) for name, columns in found.counts.items()}
-    print(json.dumps(_defined({**about, "conventions": metrics}), indent=1))
+    forms = {name: asdict(hierarchical_summary(found.hierarchical, name)) for name in ("hiou", "hiou_released")}
+    print(json.dumps(_defined({**about, "conventions": metrics, "hierarchical": forms}), indent=1))
 
 
 def _defined(value: Any) -> Any:

@@ -5,12 +5,23 @@ from datransnet.metrics.conventions import CONVENTIONS, Convention
 from datransnet.metrics.counts import COUNT_FIELDS, Counts, count
 from datransnet.metrics.curves import Curve, CurveCounts, Curves, logit_thresholds, operating_point
 from datransnet.metrics.evaluation import Evaluation, evaluate, roc
+from datransnet.metrics.hierarchical import (
+    HIERARCHICAL,
+    HIERARCHICAL_FIELDS,
+    HierarchicalScore,
+    hierarchical,
+    hierarchical_ratios,
+    hierarchical_summary,
+    with_phantoms,
+)
 from datransnet.metrics.score import Score, as_columns, ratios, score, summarise
 from datransnet.metrics.targets import TargetRecord, target_records
 
 __all__ = [
     "CONVENTIONS",
     "COUNT_FIELDS",
+    "HIERARCHICAL",
+    "HIERARCHICAL_FIELDS",
     "Calibration",
     "Convention",
     "Counts",
@@ -18,12 +29,16 @@ __all__ = [
     "CurveCounts",
     "Curves",
     "Evaluation",
+    "HierarchicalScore",
     "Score",
     "TargetRecord",
     "as_columns",
     "calibration",
     "count",
     "evaluate",
+    "hierarchical",
+    "hierarchical_ratios",
+    "hierarchical_summary",
     "logit_thresholds",
     "operating_point",
     "ratios",
@@ -31,4 +46,5 @@ __all__ = [
     "score",
     "summarise",
     "target_records",
+    "with_phantoms",
 ]

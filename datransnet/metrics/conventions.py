@@ -20,8 +20,8 @@ class Convention:
             It makes the brightest pixel of every image a detection, also where nothing is there.
         fa: ``"components"`` counts the pixels of the unused components; ``"areas"`` leaves out every component whose
             area *equals* that of a used one, as released scripts do that keep a list of areas; ``"pixels"`` knows no
-            components: a target is detected if one of its pixels is predicted, and all predicted pixels of the
-            background are false alarms, over the pixels of the background.
+            components: a target is detected if a pixel in reach of it is predicted, and all predicted pixels out of
+            range of every target are false alarms.
         source: whose code it is.
         scaled_iou: divide by the maximum for IoU, nIoU and pixel accuracy too.
         empty: whether images without a target count; where they do not, nothing of them does.
@@ -29,6 +29,9 @@ class Convention:
             never matched (``"unmatched"``), as in released scripts that ask whether a prediction equals mask / 255:
             such a pixel is in the union, and where it is predicted, in it twice. Only masks given as shares of white
             hold any; those of a study are black and white.
+        reach: of ``"pixels"``: rows and columns around a target's pixels where a predicted pixel detects it.
+        range: of ``"pixels"``: rows and columns around targets' pixels where a predicted pixel is no false alarm.
+        over: what Fa is a share of: all pixels of the ``"image"``, or those of its ``"background"``.
     """
 
     name: str
@@ -38,6 +41,9 @@ class Convention:
     scaled_iou: bool = False
     empty: bool = True
     grey: Literal["target", "unmatched"] = "target"
+    reach: int = 0
+    range: int = 0
+    over: Literal["image", "background"] = "image"
 
 
 CONVENTIONS = {
@@ -47,8 +53,9 @@ CONVENTIONS = {
         Convention("sctransnet", False, "areas", "SCTransNet; DNA-Net and MSHNet at fixed thresholds"),
         Convention("datransnet", True, "areas", "the DATransNet release"),
         Convention("lesps", False, "areas", "LESPS, and BasicIRSTD before 2024-01-25", grey="unmatched"),
-        Convention("rpcanet", True, "pixels", "RPCANet and L-RPCANet", scaled_iou=True, empty=False),
+        Convention("rpcanet", True, "pixels", "RPCANet and L-RPCANet", scaled_iou=True, empty=False, over="background"),
         Convention("drpcanet", True, "areas", "DRPCA-Net", scaled_iou=True),
+        Convention("shooting", False, "pixels", "the shooting rule of pyirstdmetrics, after DTUM", reach=1, range=4),
     )
 }
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 
 from datransnet.components import Components, components
 from datransnet.errors import DataError
@@ -64,6 +65,15 @@ def scaled_by_maximum(scores: Scores) -> Scores:
     """Scores over their maximum. An all-zero map stays zero: the released script's 0/0 falls to "no detection" too."""
     top = scores.max(initial=0)
     return scores if top == 0 else scores / top
+
+
+def widened(binary: npt.NDArray[np.bool_], pixels: int) -> npt.NDArray[np.bool_]:
+    """Where a pixel of a binary H×W image is at most some rows and columns away.
+
+    >>> widened(np.array([[0, 0, 0, 1]], dtype=bool), 1).tolist()
+    [[False, False, True, True]]
+    """
+    return binary if pixels == 0 else np.asarray(ndimage.maximum_filter(binary, 2 * pixels + 1, mode="constant"))
 
 
 def white(mask: Mask) -> npt.NDArray[np.bool_]:
@@ -151,7 +161,7 @@ def count_each(
                 detected=detected,
                 false_alarm=false_alarm,
                 alarms=alarms,
-                pixels=truth.size - (labelled if convention.fa == "pixels" else 0),
+                pixels=truth.size - (labelled if convention.over == "background" else 0),
             )
         )
     return counts
@@ -161,9 +171,11 @@ def _detections(predicted: _Prediction, targets: Components, convention: Convent
     """Targets that are detected, predicted components that detect none, and false-alarm pixels."""
     found = predicted.found
     if convention.fa == "pixels":
-        hit = (targets.labels > 0) & predicted.binary
-        detected, used = (len(np.unique(part.labels[hit])) for part in (targets, found))
-        return detected, len(found) - used, predicted.false_positive
+        truth = targets.labels > 0
+        detected = np.unique(targets.labels[truth & widened(predicted.binary, convention.reach)])
+        used = found.labels[predicted.binary & widened(truth, convention.reach)]
+        false = found.labels[predicted.binary & ~widened(truth, convention.range)]
+        return len(detected), len(np.setdiff1d(false, used)), len(false)
     used_by = predicted.owner[predicted.owner >= 0]
     unused = np.delete(found.areas, used_by)
     if convention.fa == "areas":

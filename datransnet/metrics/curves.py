@@ -22,7 +22,7 @@ from scipy.special import expit
 from datransnet.components import Components
 from datransnet.metrics.component_tree import ComponentTree, component_tree
 from datransnet.metrics.conventions import Convention
-from datransnet.metrics.counts import Scores, scaled_by_maximum
+from datransnet.metrics.counts import Scores, scaled_by_maximum, widened
 from datransnet.metrics.detection import detections
 from datransnet.metrics.logit_levels import LEVELS, level_of, score_of_level
 
@@ -198,7 +198,7 @@ def count_curves(
         name, shown = convention.name, scaled if convention.scaled else maps
         if convention.fa == "pixels":
             counted = [
-                _overlaps(*each, thresholds)
+                _overlaps(*each, convention, thresholds)
                 for each in zip(shown, truths, targets, strict=True)
                 if convention.empty or len(each[2])
             ]
@@ -212,7 +212,7 @@ def count_curves(
             found = detections(trees[convention.scaled], targets, convention.fa)
             detected[name], false_alarm[name] = found.detected.sum(axis=0), found.false_alarm.sum(axis=0)
         pixels[name] = sum(
-            truth.size - (int(np.count_nonzero(truth)) if convention.fa == "pixels" else 0)
+            truth.size - (int(np.count_nonzero(truth)) if convention.over == "background" else 0)
             for truth, inside in zip(truths, targets, strict=True)
             if convention.empty or len(inside)
         )
@@ -247,13 +247,14 @@ def _target_hits(scaled: Scores, truth: npt.NDArray[np.bool_], targets: Componen
 
 
 def _overlaps(
-    scores: Scores, truth: npt.NDArray[np.bool_], targets: Components, thresholds: Values
+    scores: Scores, truth: npt.NDArray[np.bool_], targets: Components, convention: Convention, thresholds: Values
 ) -> tuple[Integers, Integers]:
-    """Targets with a pixel above each threshold, and background pixels above it."""
-    peaks = np.asarray(ndimage.maximum(scores, targets.labels, np.arange(1, len(targets) + 1)), dtype=scores.dtype)
+    """Targets with a pixel in reach above each threshold, and pixels out of range of all targets above it."""
+    reached = ndimage.maximum_filter(scores, 2 * convention.reach + 1, mode="constant") if convention.reach else scores
+    peaks = np.asarray(ndimage.maximum(reached, targets.labels, np.arange(1, len(targets) + 1)), dtype=scores.dtype)
     hit, false = (
         np.bincount(np.searchsorted(thresholds.astype(scores.dtype), values), minlength=len(thresholds) + 1)
-        for values in (peaks, scores[~truth])
+        for values in (peaks, scores[~widened(truth, convention.range)])
     )
     return hit[:0:-1].cumsum()[::-1], false[:0:-1].cumsum()[::-1]
 

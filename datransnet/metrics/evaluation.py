@@ -12,6 +12,7 @@ from datransnet.components import components
 from datransnet.metrics.conventions import Convention, convention_named
 from datransnet.metrics.counts import Counts, Mask, Scores, count_each, validate, white
 from datransnet.metrics.curves import CurveCounts, Curves, Values, count_curves, logit_thresholds
+from datransnet.metrics.hierarchical import HierarchicalCounts, hierarchical_columns, hierarchical_count
 from datransnet.metrics.score import Column, as_columns
 
 PIECE = 3 * 2**19
@@ -29,10 +30,13 @@ class Evaluation:
 
     Attributes:
         counts: by convention, columns with a row for each image (see `Counts`); `summarise` makes metrics of them.
+        hierarchical: columns with a row for each image (see `HierarchicalCounts`); `hierarchical_summary` makes metrics
+            of them.
         curve_counts: sums behind the curves; `calibration` reads their histogram.
     """
 
     counts: Mapping[str, Mapping[str, Column]]
+    hierarchical: Mapping[str, Values]
     curve_counts: CurveCounts
 
     @property
@@ -73,15 +77,17 @@ def evaluate(
     levels = logit_thresholds() if thresholds is None else thresholds
     workers = workers or min(MOST_WORKERS, len(os.sched_getaffinity(0)))
     counts: list[list[Counts]] = []
+    matched: list[HierarchicalCounts] = []
     sums = count_curves([], [], [], rules, levels)
     with ThreadPoolExecutor(workers) as pool:
         pieces = _pieces(pairs)
         while together := list(islice(pieces, workers)):
-            for found, curves in pool.map(lambda piece: _count(piece, rules, levels, threshold), together):
+            for found, pairing, curves in pool.map(lambda piece: _count(piece, rules, levels, threshold), together):
                 counts += found
+                matched += pairing
                 sums = sums + curves
     columns = {rule.name: as_columns([each[place] for each in counts]) for place, rule in enumerate(rules)}
-    return Evaluation(columns, sums)
+    return Evaluation(columns, hierarchical_columns(matched), sums)
 
 
 def roc(
@@ -100,8 +106,8 @@ def roc(
 
 def _count(
     piece: Sequence[Pair], rules: Sequence[Convention], thresholds: Values, threshold: float
-) -> tuple[list[list[Counts]], CurveCounts]:
-    """Counts of each image under each convention, and the sums of the piece."""
+) -> tuple[list[list[Counts]], list[HierarchicalCounts], CurveCounts]:
+    """Counts of each image under each convention, those of hierarchical IoU, and the sums of the piece."""
     maps = [scores if scores.dtype.kind == "f" else scores.astype(np.float32) for scores, _ in piece]
     truths = [validate(scores, mask) for scores, mask in piece]
     targets = [components(truth) for truth in truths]
@@ -110,7 +116,8 @@ def _count(
         count_each(scores, truth, found, rules, threshold, matching)
         for scores, truth, found, matching in zip(maps, truths, targets, whites, strict=True)
     ]
-    return counts, count_curves(maps, truths, targets, rules, thresholds)
+    matched = [hierarchical_count(scores > threshold, found) for scores, found in zip(maps, targets, strict=True)]
+    return counts, matched, count_curves(maps, truths, targets, rules, thresholds)
 
 
 def _pieces(pairs: Iterable[Pair]) -> Iterator[list[Pair]]:
