@@ -161,6 +161,20 @@ def compare(
 
 
 @app.command()
+def power(
+    difference: Annotated[
+        float | None, typer.Option("--difference", help="Points of IoU: how many trainings tell them?")
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Say what more trainings could tell, and what they would cost; prints Markdown."""
+    with _studying(debug) as study:
+        from pipeline.commands.power import show_power
+
+        show_power(study, difference)
+
+
+@app.command()
 def sync(debug: Debug = False) -> None:
     """Send MLflow what it could not be sent before."""
     with _studying(debug) as study:

@@ -13,6 +13,7 @@ from jinja2 import Environment, StrictUndefined
 
 from datransnet.atomic import atomic_path, write_text
 from pipeline.console import say
+from pipeline.reporting.ablation_tables import ablation_table, components_table
 from pipeline.reporting.detection_limit import detection_limit, limit_table
 from pipeline.reporting.figures import (
     calibration_figure,
@@ -30,8 +31,6 @@ from pipeline.reporting.figures import (
 from pipeline.reporting.interactive import interactive_curves, library
 from pipeline.reporting.published import reference_tables
 from pipeline.reporting.result_tables import (
-    ablation_table,
-    components_table,
     cost_table,
     main_table,
     operating_table,
@@ -39,7 +38,7 @@ from pipeline.reporting.result_tables import (
     selection_table,
 )
 from pipeline.reporting.table import COLUMNS, Table
-from pipeline.reporting.verdict import verdict
+from pipeline.reporting.verdict import in_numbers, verdict
 from pipeline.runs.trained import TrainedRun, read_trained
 from pipeline.scoring.costs import Costs
 from pipeline.scoring.evaluation import Areas, StudyEvaluation
@@ -112,18 +111,19 @@ def main(study: Study) -> None:
     found = _Results.read(study)
     tables = _tables(found)
     metrics = _metrics(found.evaluation)
-    sentences = verdict(found.evaluation, tables["main"], tables["ablation"], tables.get("selection"))
+    measured = in_numbers(found.evaluation, tables["main"], tables.get("selection"))
+    sentences = verdict(found.evaluation, tables["ablation"])
     with atomic_path(study.reports / "tables") as partial:
         for table in tables.values():
             table.write(partial)
     _draw(study, found)
     write_text(study.reports / "metrics.json", json.dumps(metrics, indent=1) + "\n")
     _write_plots(study, found)
-    write_text(study.reports / "report.html", _page(study, found, tables, sentences))
+    write_text(study.reports / "report.html", _page(study, found, tables, [measured, *sentences]))
     tracker = Tracker.of(study)
     with StageRun(tracker, "report", digest_of(metrics), study.params.digestible) as parent:
         parent.metrics, parent.files = _flat(metrics), [study.reports]
-        parent.note = "\n\n".join([*sentences, tables["main"].markdown, tables["ablation"].markdown])
+        parent.note = "\n\n".join([measured, *sentences, tables["main"].markdown, tables["ablation"].markdown])
     first = tables["main"].rows[0]
     say(f"report: {first['convention']}: " + ", ".join(f"{title} {first[title]}" for title, _, _ in COLUMNS.values()))
 

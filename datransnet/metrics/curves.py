@@ -23,7 +23,7 @@ from datransnet.components import Components
 from datransnet.metrics.component_tree import ComponentTree, component_tree
 from datransnet.metrics.conventions import Convention
 from datransnet.metrics.counts import Scores, scaled_by_maximum, widened
-from datransnet.metrics.detection import detections
+from datransnet.metrics.detection import Detections, detections
 from datransnet.metrics.logit_levels import LEVELS, level_of, score_of_level
 
 CURVE_POINTS = 400
@@ -102,22 +102,6 @@ def logit_thresholds(number: int = 101) -> Values:
     return expit(np.linspace(-14, 36, number))
 
 
-def operating_point(curve: Curve, max_fa: float) -> float:
-    """The threshold of a Pd-Fa curve with the highest Pd at an Fa of at most ``max_fa``; the highest of equals.
-
-    1.0, above which no score is, where no threshold detects anything at that Fa. Choose it on images that are not
-    those it is reported on.
-
-    >>> curve = Curve(np.array([0.0, 2e-6, 9e-6]), np.array([0.5, 0.8, 0.9]), np.array([0.9, 0.5, 0.1]), float("nan"))
-    >>> operating_point(curve, 5e-6), operating_point(curve, 1e-5)
-    (0.5, 0.1)
-    """
-    allowed = (curve.x <= max_fa) & (curve.y > 0)
-    if not allowed.any():
-        return 1.0
-    return float(curve.thresholds[np.argmax(np.where(allowed, curve.y, -1))])
-
-
 @dataclass(frozen=True)
 class CurveCounts:
     """What images contribute to their curves; the sum of two is that of both sets.
@@ -181,8 +165,8 @@ def count_curves(
     targets: Sequence[Components],
     conventions: Sequence[Convention],
     thresholds: Values,
-) -> CurveCounts:
-    """Count validated images.
+) -> tuple[CurveCounts, dict[str, Detections]]:
+    """Count validated images; and by convention what each of them contributes to the Pd-Fa curve.
 
     Args:
         maps: N score maps H×W in [0, 1].
@@ -192,41 +176,33 @@ def count_curves(
         thresholds: of the Pd-Fa curves, rising.
     """
     scaled = [scaled_by_maximum(scores) for scores in maps]
-    detected, false_alarm, pixels = dict[str, Integers](), dict[str, Integers](), dict[str, int]()
+    found, pixels = dict[str, Detections](), dict[str, int]()
     trees: dict[bool, ComponentTree] = {}
     for convention in conventions:
         name, shown = convention.name, scaled if convention.scaled else maps
         if convention.fa == "pixels":
-            counted = [
-                _overlaps(*each, convention, thresholds)
-                for each in zip(shown, truths, targets, strict=True)
-                if convention.empty or len(each[2])
-            ]
-            detected[name], false_alarm[name] = (
-                reduce(add, (each[place] for each in counted), np.zeros(len(thresholds), dtype=np.int64))
-                for place in (0, 1)
-            )
+            found[name] = _hits(shown, truths, targets, convention, thresholds)
         else:
             if convention.scaled not in trees:
                 trees[convention.scaled] = component_tree(shown, thresholds)
-            found = detections(trees[convention.scaled], targets, convention.fa)
-            detected[name], false_alarm[name] = found.detected.sum(axis=0), found.false_alarm.sum(axis=0)
+            found[name] = detections(trees[convention.scaled], targets, convention.fa)
         pixels[name] = sum(
             truth.size - (int(np.count_nonzero(truth)) if convention.over == "background" else 0)
             for truth, inside in zip(truths, targets, strict=True)
             if convention.empty or len(inside)
         )
     hits = [_target_hits(*each) for each in zip(scaled, truths, targets, strict=True)]
-    return CurveCounts(
+    counts = CurveCounts(
         thresholds,
         reduce(add, map(_histogram, maps, truths), np.zeros((2, LEVELS), dtype=np.int64)),
         reduce(add, (background for background, _ in hits), np.zeros(len(TARGET_STEPS), dtype=np.int64)),
         reduce(add, (hit for _, hit in hits), np.zeros(len(TARGET_STEPS), dtype=np.int64)),
         sum(map(len, targets)),
-        detected,
-        false_alarm,
+        {name: each.detected.sum(axis=0) for name, each in found.items()},
+        {name: each.false_alarm.sum(axis=0) for name, each in found.items()},
         pixels,
     )
+    return counts, found
 
 
 def _histogram(scores: Scores, truth: npt.NDArray[np.bool_]) -> Integers:
@@ -244,6 +220,25 @@ def _target_hits(scaled: Scores, truth: npt.NDArray[np.bool_], targets: Componen
     peaks = np.asarray(ndimage.maximum(scaled, targets.labels, np.arange(1, len(targets) + 1)), dtype=scaled.dtype)
     every, inside, hit = (_at_least(values) for values in (scaled, scaled[truth], peaks))
     return every - inside, hit
+
+
+def _hits(
+    maps: Sequence[Scores],
+    truths: Sequence[npt.NDArray[np.bool_]],
+    targets: Sequence[Components],
+    convention: Convention,
+    thresholds: Values,
+) -> Detections:
+    """What images contribute under a convention that knows pixels only."""
+    nothing = np.zeros(len(thresholds), dtype=np.int64)
+    counted = [
+        _overlaps(*each, convention, thresholds) if convention.empty or len(each[2]) else (nothing, nothing)
+        for each in zip(maps, truths, targets, strict=True)
+    ]
+    detected, false_alarm = (
+        np.array([each[place] for each in counted], dtype=np.int64).reshape(-1, len(thresholds)) for place in (0, 1)
+    )
+    return Detections(detected, false_alarm, None)
 
 
 def _overlaps(

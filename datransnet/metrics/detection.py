@@ -16,12 +16,21 @@ class Detections:
     """What N images contribute at K thresholds, (N, K) each.
 
     Attributes:
-        detected: targets that a component detects.
-        false_alarm: pixels of unused components, as the convention counts them.
+        detected: targets that are detected.
+        false_alarm: false-alarm pixels, as the convention counts them.
+        alarms: number of the unused components that they are of; None under a convention that knows pixels only.
     """
 
     detected: Integers
     false_alarm: Integers
+    alarms: Integers | None
+
+    def __add__(self, other: "Detections") -> "Detections":
+        alarms = None if self.alarms is None or other.alarms is None else np.concatenate([self.alarms, other.alarms])
+        detected, false_alarm = (
+            np.concatenate([getattr(each, name) for each in (self, other)]) for name in ("detected", "false_alarm")
+        )
+        return Detections(detected, false_alarm, alarms)
 
 
 def detections(tree: ComponentTree, targets: Sequence[Components], fa: Literal["components", "areas"]) -> Detections:
@@ -38,12 +47,22 @@ def detections(tree: ComponentTree, targets: Sequence[Components], fa: Literal["
     detected = np.bincount(place, minlength=number * steps)
     areas = tree.areas[component]
     if fa == "components":
-        spared = np.bincount(place, areas, number * steps)
+        used, spared = detected, np.bincount(place, areas, number * steps)
     else:
         place, areas, alike = _alike(tree, place, areas)
-        spared = np.bincount(place, areas * alike, number * steps)
-    shape = (number, steps)
-    return Detections(detected.reshape(shape), tree.predicted - spared.astype(np.int64).reshape(shape))
+        used, spared = (np.bincount(place, weights, number * steps) for weights in (alike, areas * alike))
+    detected, used, spared = (found.astype(np.int64).reshape(number, steps) for found in (detected, used, spared))
+    return Detections(detected, tree.predicted - spared, _existing(tree) - used)
+
+
+def _existing(tree: ComponentTree) -> Integers:
+    """How many components each image has at each threshold, (N, K)."""
+    number, steps = tree.predicted.shape
+    begun, ended = (
+        np.bincount(tree.image * (steps + 1) + at, minlength=number * (steps + 1)).reshape(number, steps + 1)
+        for at in (tree.first, tree.last + 1)
+    )
+    return np.asarray((begun - ended).cumsum(axis=1)[:, :-1])
 
 
 def _winners(tree: ComponentTree, targets: Sequence[Components]) -> tuple[Integers, Integers, Integers]:

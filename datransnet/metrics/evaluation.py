@@ -12,6 +12,7 @@ from datransnet.components import components
 from datransnet.metrics.conventions import Convention, convention_named
 from datransnet.metrics.counts import Counts, Mask, Scores, count_each, validate, white
 from datransnet.metrics.curves import CurveCounts, Curves, Values, count_curves, logit_thresholds
+from datransnet.metrics.detection import Detections
 from datransnet.metrics.hierarchical import HierarchicalCounts, hierarchical_columns, hierarchical_count
 from datransnet.metrics.score import Column, as_columns
 
@@ -32,11 +33,13 @@ class Evaluation:
         counts: by convention, columns with a row for each image (see `Counts`); `summarise` makes metrics of them.
         hierarchical: columns with a row for each image (see `HierarchicalCounts`); `hierarchical_summary` makes metrics
             of them.
+        detections: by convention, what each image contributes to the Pd-Fa curve; `operating_point` reads them.
         curve_counts: sums behind the curves; `calibration` reads their histogram.
     """
 
     counts: Mapping[str, Mapping[str, Column]]
     hierarchical: Mapping[str, Values]
+    detections: Mapping[str, Detections]
     curve_counts: CurveCounts
 
     @property
@@ -78,16 +81,19 @@ def evaluate(
     workers = workers or min(MOST_WORKERS, len(os.sched_getaffinity(0)))
     counts: list[list[Counts]] = []
     matched: list[HierarchicalCounts] = []
-    sums = count_curves([], [], [], rules, levels)
+    sums, detected = count_curves([], [], [], rules, levels)
     with ThreadPoolExecutor(workers) as pool:
         pieces = _pieces(pairs)
         while together := list(islice(pieces, workers)):
-            for found, pairing, curves in pool.map(lambda piece: _count(piece, rules, levels, threshold), together):
+            for found, pairing, curves, each in pool.map(
+                lambda piece: _count(piece, rules, levels, threshold), together
+            ):
                 counts += found
                 matched += pairing
                 sums = sums + curves
+                detected = {name: detected[name] + more for name, more in each.items()}
     columns = {rule.name: as_columns([each[place] for each in counts]) for place, rule in enumerate(rules)}
-    return Evaluation(columns, hierarchical_columns(matched), sums)
+    return Evaluation(columns, hierarchical_columns(matched), detected, sums)
 
 
 def roc(
@@ -106,8 +112,8 @@ def roc(
 
 def _count(
     piece: Sequence[Pair], rules: Sequence[Convention], thresholds: Values, threshold: float
-) -> tuple[list[list[Counts]], list[HierarchicalCounts], CurveCounts]:
-    """Counts of each image under each convention, those of hierarchical IoU, and the sums of the piece."""
+) -> tuple[list[list[Counts]], list[HierarchicalCounts], CurveCounts, dict[str, Detections]]:
+    """Counts of each image under each convention, of hierarchical IoU, and at thresholds; and the sums of the piece."""
     maps = [scores if scores.dtype.kind == "f" else scores.astype(np.float32) for scores, _ in piece]
     truths = [validate(scores, mask) for scores, mask in piece]
     targets = [components(truth) for truth in truths]
@@ -117,7 +123,7 @@ def _count(
         for scores, truth, found, matching in zip(maps, truths, targets, whites, strict=True)
     ]
     matched = [hierarchical_count(scores > threshold, found) for scores, found in zip(maps, targets, strict=True)]
-    return counts, matched, count_curves(maps, truths, targets, rules, thresholds)
+    return counts, matched, *count_curves(maps, truths, targets, rules, thresholds)
 
 
 def _pieces(pairs: Iterable[Pair]) -> Iterator[list[Pair]]:

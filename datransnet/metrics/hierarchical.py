@@ -21,6 +21,7 @@ from datransnet.components import Components, components
 from datransnet.errors import ParameterError, did_you_mean
 from datransnet.metrics.counts import Mask, Scores, validate
 from datransnet.metrics.matching import DISTANCE, match
+from datransnet.metrics.score import ratio
 
 OVERLAP = 0.5
 """Matching by overlap: a pair of this IoU or more fits wherever its centroids are."""
@@ -100,7 +101,7 @@ HIERARCHICAL_FIELDS = tuple(field.name for field in fields(HierarchicalCounts))
 
 @dataclass(frozen=True)
 class HierarchicalScore:
-    """Metrics pooled over images, in [0, 1]; 0 where nothing is matched, NaN where there is nothing to match.
+    """Metrics pooled over images, in [0, 1]; 0 where nothing is matched, NaN where nothing could be.
 
     The last five and ``hiou`` add up to 1.
 
@@ -154,36 +155,36 @@ def hierarchical_rule(name: str) -> HierarchicalRule:
     return HIERARCHICAL[name]
 
 
+def hierarchical_terms(columns: Mapping[str, Column]) -> dict[str, tuple[Column, Column]]:
+    """What each image adds to the numerator and the denominator of each metric of `HierarchicalScore`, (…, N) each."""
+    pairs = columns["matched"]
+    every = pairs + columns["alarms"] + columns["misses"]
+    above = {
+        "hiou": columns["overlap"],
+        "loc_iou": pairs,
+        "loc_merged": columns["misses"] - columns["lone_misses"],
+        "loc_split": columns["alarms"] - columns["lone_alarms"],
+        "loc_alarm": columns["lone_alarms"],
+        "loc_miss": columns["lone_misses"],
+        "lost_to_misses": columns["lone_misses"],
+        "lost_to_alarms": columns["lone_alarms"],
+        "lost_to_merging": columns["misses"] - columns["lone_misses"] + columns["merged"],
+        "lost_to_splitting": columns["alarms"] - columns["lone_alarms"],
+        "lost_to_shape": columns["excess"] + columns["lacking"],
+    }
+    of_pairs = {"seg_iou": "overlap", "seg_merged": "merged", "seg_excess": "excess", "seg_lacking": "lacking"}
+    return (
+        {name: (numerator, every) for name, numerator in above.items()}
+        | {name: (columns[kind], pairs) for name, kind in of_pairs.items()}
+        | {"pd": (pairs, pairs + columns["misses"]), "fa": (columns["false_alarm"], columns["pixels"])}
+    )
+
+
 def hierarchical_ratios(columns: Mapping[str, Column]) -> dict[str, Column]:
     """The metrics of `HierarchicalScore` from counts whose last axis is the images: (…, N) → (…)."""
-    total = {name: columns[name].sum(axis=-1) for name in HIERARCHICAL_FIELDS}
-    pairs, every = total["matched"], total["matched"] + total["alarms"] + total["misses"]
-
-    def share(above: Column, below: Column) -> Column:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(below > 0, above / below, np.where(every > 0, 0.0, np.nan))
-
-    found = {
-        "hiou": share(total["overlap"], every),
-        "seg_iou": share(total["overlap"], pairs),
-        "loc_iou": share(pairs, every),
-        "seg_merged": share(total["merged"], pairs),
-        "seg_excess": share(total["excess"], pairs),
-        "seg_lacking": share(total["lacking"], pairs),
-        "loc_merged": share(total["misses"] - total["lone_misses"], every),
-        "loc_split": share(total["alarms"] - total["lone_alarms"], every),
-        "loc_alarm": share(total["lone_alarms"], every),
-        "loc_miss": share(total["lone_misses"], every),
-        "pd": share(pairs, pairs + total["misses"]),
-        "fa": total["false_alarm"] / np.maximum(total["pixels"], 1),
-    }
-    return found | {
-        "lost_to_misses": found["loc_miss"],
-        "lost_to_alarms": found["loc_alarm"],
-        "lost_to_merging": found["loc_merged"] + share(total["merged"], every),
-        "lost_to_splitting": found["loc_split"],
-        "lost_to_shape": share(total["excess"] + total["lacking"], every),
-    }
+    found = {name: ratio(*each) for name, each in hierarchical_terms(columns).items()}
+    unmatched = ~np.isnan(found["hiou"]) & (found["loc_iou"] == 0)
+    return {name: np.where(unmatched & np.isnan(value), 0.0, value) for name, value in found.items()}
 
 
 def hierarchical_count(

@@ -48,28 +48,37 @@ class Score:
     n_empty: int
 
 
-def ratios(columns: Mapping[str, Column]) -> dict[str, Values]:
-    """The real-valued metrics of `Score` from counts whose last axis is the images: (…, N) → (…).
+def terms(columns: Mapping[str, Column]) -> dict[str, tuple[Values, Values]]:
+    """What each image adds to the numerator and the denominator of each real-valued metric of `Score`, (…, N) each.
 
-    Leading axes are resamples, so that a bootstrap costs one call; NaN where a denominator is zero.
+    Every metric is a ratio of two sums over images, so resamples, intervals and tests need nothing else.
     """
-    total = {name: columns[name].sum(axis=-1) for name in COUNT_FIELDS}
-    predicted = total["true_positive"] + total["false_positive"]
+    predicted = columns["true_positive"] + columns["false_positive"]
     occupied = columns["targets"] > 0
-    each = occupied * columns["intersection"] / np.maximum(columns["union"], 1)
     pairs = {
-        "iou": (total["intersection"], total["union"]),
-        "niou": (each.sum(axis=-1), occupied.sum(axis=-1)),
-        "pixel_acc": (total["intersection"], total["labelled"]),
-        "precision": (total["true_positive"], predicted),
-        "recall": (total["true_positive"], total["labelled"]),
-        "f1": (2 * total["true_positive"], predicted + total["labelled"]),
-        "pd": (total["detected"], total["targets"]),
-        "fa": (total["false_alarm"], total["pixels"]),
-        "alarms_per_image": (total["alarms"], np.int64(columns["targets"].shape[-1])),
+        "iou": (columns["intersection"], columns["union"]),
+        "niou": (occupied * columns["intersection"] / np.maximum(columns["union"], 1), occupied),
+        "pixel_acc": (columns["intersection"], columns["labelled"]),
+        "precision": (columns["true_positive"], predicted),
+        "recall": (columns["true_positive"], columns["labelled"]),
+        "f1": (2 * columns["true_positive"], predicted + columns["labelled"]),
+        "pd": (columns["detected"], columns["targets"]),
+        "fa": (columns["false_alarm"], columns["pixels"]),
+        "alarms_per_image": (columns["alarms"], np.ones_like(columns["alarms"])),
     }
+    return {name: (above.astype(np.float64), below.astype(np.float64)) for name, (above, below) in pairs.items()}
+
+
+def ratio(above: Values, below: Values) -> Values:
+    """A metric from its terms, whose last axis is the images; NaN where the denominator is zero."""
+    upper, lower = above.sum(axis=-1), below.sum(axis=-1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return {name: np.where(below > 0, above / below, np.nan) for name, (above, below) in pairs.items()}
+        return np.where(lower > 0, upper / lower, np.nan)
+
+
+def ratios(columns: Mapping[str, Column]) -> dict[str, Values]:
+    """The real-valued metrics of `Score` from counts whose last axis is the images: (…, N) → (…)."""
+    return {name: ratio(*each) for name, each in terms(columns).items()}
 
 
 def summarise(columns: Mapping[str, Column]) -> Score:

@@ -7,7 +7,7 @@ from datransnet.data.dataset import load_part
 from datransnet.errors import ParameterError, did_you_mean
 from pipeline.console import say
 from pipeline.reporting.result_tables import beside
-from pipeline.reporting.statistics import compare, estimates, holm
+from pipeline.reporting.statistics import compare_networks, estimates, holm
 from pipeline.reporting.table import COLUMNS, Table, cells, numbers
 from pipeline.runs.record import Record, RunFolder
 from pipeline.scoring.score_run import scored
@@ -87,7 +87,7 @@ def metrics_table(study: Study, keys: Sequence[str], records: Sequence[Record]) 
     rows, values = [], []
     for convention in params.evaluate.conventions:
         columns = [found[convention] for found in counts]
-        changes = [compare(columns[:1], [other], "iou") for other in columns[1:]]
+        changes = [compare_networks(columns[:1], [other], "iou") for other in columns[1:]]
         corrected = holm([change.p for change in changes])
         compared = [beside(None), *(beside(*pair) for pair in zip(changes, corrected, strict=True))]
         for key, column, (shown, numbered) in zip(keys, columns, compared, strict=True):
@@ -96,7 +96,8 @@ def metrics_table(study: Study, keys: Sequence[str], records: Sequence[Record]) 
             values.append({"run": key, "convention": convention, **numbers(estimated), **numbered})
     note = (
         f"{len(test)} test images; [95 % bootstrap interval over images]. ΔIoU: against the first run, on the same "
-        "images; p: paired permutation test over images, after Holm for the runs of a convention."
+        "images; p: paired permutation test over images, after Holm for the runs of a convention. Both speak of these "
+        "trained networks, not of training them again."
     )
     names = {record.run.protocol for record in records}
     for rules in (PROTOCOLS[name] for name in sorted(names) if PROTOCOLS[name].selects_on == "test"):

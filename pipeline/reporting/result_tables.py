@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
 from statistics import fmean
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.reporting.claims import Difference
 from pipeline.reporting.leaks import unseen
 from pipeline.reporting.statistics import (
     LEAST_IMAGES,
@@ -16,7 +16,7 @@ from pipeline.reporting.statistics import (
     Comparison,
     Estimate,
     change_without,
-    compare,
+    compare_networks,
     estimates,
     holm,
 )
@@ -24,24 +24,29 @@ from pipeline.reporting.table import COLUMNS, Numbers, Table, cell, cells, numbe
 from pipeline.scoring.costs import Costs
 from pipeline.scoring.evaluation import Counts, ScoredPeer, ScoredRun, StudyEvaluation
 from pipeline.study.handover import Tuned
-from pipeline.study.params import WINNER
 
 WINNER_NAME = "DATransNet"
 WITHOUT_LEAKS = "DATransNet, without near duplicates"
 """What the main table calls the winner, and the winner on the images that have no near duplicate it has seen."""
 
 
-def _counts(runs: Sequence[ScoredRun | ScoredPeer], convention: str) -> list[Counts]:
+def counts_of(runs: Sequence[ScoredRun | ScoredPeer], convention: str) -> list[Counts]:
+    """The counts of some runs under a convention."""
     return [run.counts[convention] for run in runs]
 
 
+def change_cell(change: Comparison | Difference) -> str:
+    """A change of IoU for people, with its sign and, where there is one, its interval."""
+    text = cell(Estimate(change.change, 0, math.nan, change.low, change.high), "iou")
+    return text if change.change < 0 else f"+{text}"
+
+
 def beside(change: Comparison | None, p: float = math.nan) -> tuple[dict[str, str], Numbers]:
-    """Cells and numbers of a change of IoU and its corrected p value; empty for the reference itself."""
+    """Cells and numbers of a change of IoU between trained networks; empty for the reference itself."""
     if change is None:
         return {"ΔIoU": "", "p": ""}, {}
-    text = cell(Estimate(change.change, 0, change.half_width, change.low, change.high), "iou")
-    numbered = {f"iou_change_{key}": number for key, number in asdict(change).items()} | {"p_holm": p}
-    return {"ΔIoU": text if change.change < 0 else f"+{text}", "p": p_cell(p)}, numbered
+    found = {"iou_change": change.change, "iou_change_low": change.low, "iou_change_high": change.high}
+    return {"ΔIoU": change_cell(change), "p": p_cell(p)}, {**found, "p": change.p, "p_holm": p}
 
 
 def main_table(evaluation: StudyEvaluation) -> Table:
@@ -52,7 +57,7 @@ def main_table(evaluation: StudyEvaluation) -> Table:
     full, peers, kept = evaluation.winners, evaluation.peers, unseen(evaluation)
     rows, values = [], []
     for convention in evaluation.conventions:
-        counts = _counts(full, convention)
+        counts = counts_of(full, convention)
         lines: list[tuple[str, Sequence[Counts], tuple[dict[str, str], Numbers]]]
         lines = [(WINNER_NAME, counts, beside(None))]
         if not kept.all():
@@ -60,7 +65,7 @@ def main_table(evaluation: StudyEvaluation) -> Table:
             lines.append((WITHOUT_LEAKS, without, beside(change_without(counts, kept, "iou"))))
         changes = _against_best(full, peers, convention)
         lines += [
-            (peer.variant, _counts([peer], convention), change) for peer, change in zip(peers, changes, strict=True)
+            (peer.variant, counts_of([peer], convention), change) for peer, change in zip(peers, changes, strict=True)
         ]
         for name, found, (shown, numbered) in lines:
             estimated = estimates(found, list(COLUMNS))
@@ -71,9 +76,12 @@ def main_table(evaluation: StudyEvaluation) -> Table:
                 {"model": name, "convention": convention, "seeds": len(found), **numbers(estimated), **numbered}
             )
     dataset = evaluation.dataset
-    note = f"{_note(evaluation)} {_leaks_note(evaluation, kept)}"
+    note = f"{protocol_note(evaluation)} {_leaks_note(evaluation, kept)}"
     if peers:
-        note += " ΔIoU: against the best run by validation; p of the paired permutation test over images, after Holm."
+        note += (
+            " ΔIoU: these trained networks against the winner's best run by validation [bootstrap interval over "
+            "images]; p of the paired permutation test over images, after Holm. It says nothing of training again."
+        )
     return Table("main", f"DATransNet on {dataset.name} {dataset.split}, test part", note, rows, values)
 
 
@@ -94,62 +102,8 @@ def _against_best(
 ) -> list[tuple[dict[str, str], Numbers]]:
     """Each peer beside the winner's best run by validation."""
     best = max(full, key=lambda run: run.val_iou)
-    changes = [compare(_counts([best], convention), _counts([peer], convention), "iou") for peer in peers]
+    changes = [compare_networks(counts_of([best], convention), counts_of([peer], convention), "iou") for peer in peers]
     return [beside(*pair) for pair in zip(changes, holm([change.p for change in changes]), strict=True)]
-
-
-def _paired(evaluation: StudyEvaluation) -> tuple[dict[str, list[Counts]], int]:
-    """Counts of each variant's runs on the seeds that all share, under the first convention, and how many those are."""
-    runs, convention = evaluation.by_variant(), evaluation.conventions[0]
-    shared = min(map(len, runs.values()))
-    return {name: _counts(found[:shared], convention) for name, found in runs.items()}, shared
-
-
-def ablation_table(evaluation: StudyEvaluation) -> Table:
-    """Each variant beside the full network, paired on the seeds they share, under the first convention."""
-    (counts, shared), convention = _paired(evaluation), evaluation.conventions[0]
-    changes = {name: compare(counts[WINNER], found, "iou") for name, found in counts.items() if name != WINNER}
-    corrected = dict(zip(changes, holm([change.p for change in changes.values()]), strict=True))
-    rows, values = [], []
-    for name, found in counts.items():
-        estimated = estimates(found, list(COLUMNS))
-        shown, numbered = beside(changes.get(name), corrected.get(name, math.nan))
-        rows.append({"variant": name, **cells(estimated), **shown})
-        values.append({"variant": name, "seeds": shared, **numbers(estimated), **numbered})
-    note = _note(evaluation) + (
-        " ΔIoU: variant minus full network, same seeds, same images. p: paired permutation test over images of that "
-        "change, after Holm for all variants; it speaks of these trained networks, not of other seeds."
-    )
-    return Table("ablation", f"Variants, convention {convention}, {shared} seed(s)", note, rows, values)
-
-
-def components_table(evaluation: StudyEvaluation) -> Table | None:
-    """What each component adds: put back into the full network, and put alone into one without any of them."""
-    variants = {frozenset(removed): name for name, removed in evaluation.removals.items()}
-    everything = max(variants, key=len, default=frozenset[str]())
-    if len(everything) < 2:
-        return None
-    counts, shared = _paired(evaluation)
-    variants[frozenset()] = WINNER
-    pairs = [
-        (component, "leave one out", variants[frozenset([component])], WINNER) for component in sorted(everything)
-    ] + [
-        (component, "add one in", variants[everything], variants[everything - {component}])
-        for component in sorted(everything)
-    ]
-    changes = [compare(counts[without], counts[present], "iou") for _, _, without, present in pairs]
-    corrected = holm([change.p for change in changes])
-    rows, values = [], []
-    for (component, how, without, present), change, p in zip(pairs, changes, corrected, strict=True):
-        shown, numbered = beside(change, p)
-        names = {"component": component, "how": how, "without": without, "with": present}
-        rows.append({**names, **shown})
-        values.append({**names, "seeds": shared, **numbered})
-    note = _note(evaluation) + (
-        " ΔIoU: what the component adds. Leave one out: the full network against the one that lacks only it. Add one "
-        "in: the one that has only it against the one that has none. p as above, after Holm for all lines."
-    )
-    return Table("components", f"What each component adds, {shared} seed(s)", note, rows, values)
 
 
 def cost_table(evaluation: StudyEvaluation, costs: Costs) -> Table:
@@ -211,7 +165,7 @@ def operating_table(evaluation: StudyEvaluation) -> Table:
     chosen = [run.operating for run in full]
     thresholds = ", ".join(_threshold(point.threshold) for point in chosen)
     rows, values = [], []
-    for threshold, counts in (("0.5", _counts(full, convention)), (thresholds, [point.counts for point in chosen])):
+    for threshold, counts in (("0.5", counts_of(full, convention)), (thresholds, [point.counts for point in chosen])):
         found = estimates(counts, metrics)
         rows.append({"threshold": threshold, **cells(found)})
         values.append({"threshold": threshold, **numbers(found)})
@@ -260,7 +214,7 @@ def _shown(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _note(evaluation: StudyEvaluation) -> str:
+def protocol_note(evaluation: StudyEvaluation) -> str:
     """What every table of results says of its protocol."""
     dataset = evaluation.dataset
     test = dataset.summary["test"]

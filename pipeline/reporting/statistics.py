@@ -1,7 +1,8 @@
-"""What numbers of a study allow to claim: intervals at 95 %, paired tests, and silence where there is too little data.
+"""What numbers of a study allow to say: intervals at 95 %, paired tests, and silence where there is too little data.
 
 Two questions are kept apart. Over **images**, with the networks as they are: would other images of this kind give the
-same? Bootstrap intervals and permutation tests answer it. Over **seeds**: would training again? Student's t answers it.
+same? Bootstrap intervals and permutation tests answer it, and speak of *these trained networks*. Over **seeds**: would
+training again? Student's t answers it. What is said of methods needs both at once: `pipeline.reporting.claims`.
 """
 
 import math
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from datransnet.metrics import COUNT_FIELDS, ratios
+from datransnet.metrics import ratio, terms
 
 LEVEL = 0.95
 RESAMPLES = 10_000
@@ -26,10 +27,14 @@ more of the intervals right; with 50 images it was 92.5 % for IoU."""
 LEAST_SEEDS = 3
 """Below this many seeds no interval over seeds: two values say nothing about their spread."""
 
-Counted = Mapping[str, Sequence[int]]
+Counted = Mapping[str, Sequence[float]]
 """Counts of one run, image by image (see `datransnet.metrics.Counts`)."""
 
 Values = npt.NDArray[np.float64]
+Terms = tuple[Values, Values]
+"""Numerator and denominator of a metric that is a ratio of sums over images, seeds × images each."""
+TermsOf = Callable[[Mapping[str, Any]], Mapping[str, Terms]]
+"""What makes terms of counts: `datransnet.metrics.terms`, or `datransnet.metrics.hierarchical_terms`."""
 
 
 @dataclass(frozen=True)
@@ -53,21 +58,21 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One model against another on the same images; NaN where there is too little data for a claim.
+    """Trained networks against others on the same images; NaN where there is too little data for a claim.
+
+    It says nothing of networks that would be trained again.
 
     Attributes:
         change: of the metric, second minus first, of the means over seeds.
         low: lower end of the bootstrap interval over images of the change.
         high: its upper end.
         p: of the permutation test over images that the two are alike, two-sided.
-        half_width: of Student's t interval over seeds of the change, seed by seed.
     """
 
     change: float
     low: float
     high: float
     p: float
-    half_width: float
 
 
 def over_seeds(values: Sequence[float]) -> tuple[float, float]:
@@ -111,36 +116,40 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def estimates(runs: Sequence[Counted], metrics: Sequence[str]) -> dict[str, Estimate]:
+def gather(runs: Sequence[Counted], metric: str, terms_of: TermsOf = terms) -> Terms:
+    """Terms of a metric from each seed's counts on the same images, seeds × images."""
+    found = [terms_of({name: np.asarray(column) for name, column in run.items()})[metric] for run in runs]
+    above, below = (np.stack(each).astype(np.float64) for each in zip(*found, strict=True))
+    return above, below
+
+
+def estimates(runs: Sequence[Counted], metrics: Sequence[str], terms_of: TermsOf = terms) -> dict[str, Estimate]:
     """Estimates of some metrics from each seed's counts, on the same images."""
-    columns = [_columns(run) for run in runs]
-    found = {}
+    strata, found = _strata(runs[0]), {}
     for metric in metrics:
-        mean, half_width = over_seeds([float(ratios(seed)[metric]) for seed in columns])
-        low, high = _interval(columns[0], partial(_mean, columns, metric))
+        seeds = gather(runs, metric, terms_of)
+        mean, half_width = over_seeds(ratio(*seeds).tolist())
+        low, high = _interval(strata, partial(_mean, seeds))
         found[metric] = Estimate(mean, len(runs), half_width, low, high)
     return found
 
 
-def compare(first: Sequence[Counted], second: Sequence[Counted], metric: str) -> Comparison:
-    """Compare two models, each with the counts of as many seeds in the same order, on the same images.
+def compare_networks(first: Sequence[Counted], second: Sequence[Counted], metric: str) -> Comparison:
+    """Compare trained networks, both with the counts of as many seeds, on the same images.
 
-    The permutation test exchanges the two models' counts image by image, all seeds of an image together.
+    The permutation test exchanges the two sides' counts image by image, all seeds of an image together.
     """
-    one, other = ([_columns(run) for run in runs] for runs in (first, second))
-    number = len(one[0]["pixels"])
-    change = float(_mean(other, metric, np.arange(number)) - _mean(one, metric, np.arange(number)))
-    by_seed = [float(ratios(b)[metric] - ratios(a)[metric]) for a, b in zip(one, other, strict=True)]
-    low, high = _interval(one[0], lambda index: _mean(other, metric, index) - _mean(one, metric, index))
+    one, other = (gather(runs, metric) for runs in (first, second))
+    number = one[0].shape[1]
+    change = float(ratio(*other).mean() - ratio(*one).mean())
+    low, high = _interval(_strata(first[0]), lambda index: _mean(other, index) - _mean(one, index))
     p = float("nan")
     if number >= LEAST_IMAGES:
-        both = [
-            {name: np.concatenate([a[name], b[name]]) for name in COUNT_FIELDS} for a, b in zip(one, other, strict=True)
-        ]
+        both = np.concatenate([one[0], other[0]], axis=1), np.concatenate([one[1], other[1]], axis=1)
         p = float(
             stats.permutation_test(
                 (np.arange(number), number + np.arange(number)),
-                lambda a, b, axis: _mean(both, metric, b) - _mean(both, metric, a),
+                lambda a, b, axis: _mean(both, b) - _mean(both, a),
                 permutation_type="samples",
                 vectorized=True,
                 n_resamples=RESAMPLES,
@@ -148,7 +157,7 @@ def compare(first: Sequence[Counted], second: Sequence[Counted], metric: str) ->
                 rng=np.random.default_rng(0),
             ).pvalue
         )
-    return Comparison(change, low, high, p, over_seeds(by_seed)[1])
+    return Comparison(change, low, high, p)
 
 
 def change_without(runs: Sequence[Counted], kept: npt.NDArray[np.bool_], metric: str) -> Comparison:
@@ -160,41 +169,38 @@ def change_without(runs: Sequence[Counted], kept: npt.NDArray[np.bool_], metric:
     Args:
         runs: counts of each seed.
         kept: whether each image is kept.
-        metric: one that is a ratio of sums over images, such as ``iou``.
+        metric: a name of `datransnet.metrics.terms`.
     """
-    every = [_columns(run) for run in runs]
-    some = [{name: column * kept for name, column in seed.items()} for seed in every]
-    number = np.arange(len(kept))
-    change = float(_mean(some, metric, number) - _mean(every, metric, number))
-    by_seed = [float(ratios(b)[metric] - ratios(a)[metric]) for a, b in zip(every, some, strict=True)]
-    low, high = _interval(every[0], lambda index: _mean(some, metric, index) - _mean(every, metric, index))
-    return Comparison(change, low, high, float("nan"), over_seeds(by_seed)[1])
+    every = gather(runs, metric)
+    some = every[0] * kept, every[1] * kept
+    change = float(ratio(*some).mean() - ratio(*every).mean())
+    low, high = _interval(_strata(runs[0]), lambda index: _mean(some, index) - _mean(every, index))
+    return Comparison(change, low, high, float("nan"))
 
 
-def _columns(run: Counted) -> dict[str, npt.NDArray[np.int64]]:
-    return {name: np.asarray(run[name]) for name in COUNT_FIELDS}
-
-
-def _mean(seeds: Sequence[Mapping[str, npt.NDArray[np.int64]]], metric: str, index: npt.NDArray[np.int64]) -> Values:
+def _mean(seeds: Terms, index: npt.NDArray[np.int64]) -> Values:
     """Mean over seeds of a metric on the images of an index, whose last axis is the images."""
-    chosen = ({name: column[index] for name, column in seed.items()} for seed in seeds)
-    return np.asarray(np.mean([ratios(seed)[metric] for seed in chosen], axis=0))
+    above, below = seeds
+    return np.asarray(ratio(above[:, index], below[:, index]).mean(axis=0))
+
+
+def _strata(run: Counted) -> list[npt.NDArray[np.int64]]:
+    """Images with targets and those without, which resamples draw apart; all together where either are too few."""
+    occupied = np.asarray(run["targets"]) > 0
+    strata = [np.flatnonzero(occupied), np.flatnonzero(~occupied)]
+    return strata if min(map(len, strata)) > 1 else [np.arange(len(occupied))]
 
 
 def _interval(
-    columns: Mapping[str, npt.NDArray[np.int64]], statistic: Callable[[npt.NDArray[np.int64]], Values]
+    strata: Sequence[npt.NDArray[np.int64]], statistic: Callable[[npt.NDArray[np.int64]], Values]
 ) -> tuple[float, float]:
-    """Bootstrap interval over images of a statistic of an index, BCa; images with and without targets drawn apart.
+    """Bootstrap interval over images of a statistic of an index, BCa.
 
     NaN where nothing varies: that all targets of a sample are found does not say that no target is ever missed.
     The level is raised by what Student's t is wider than the normal distribution, since a resample spreads too little
     by a factor of the square root of (n - 1) / n (Hesterberg, What Teachers Should Know About the Bootstrap, 2015).
     """
-    occupied = columns["targets"] > 0
-    number = len(occupied)
-    strata = [np.flatnonzero(occupied), np.flatnonzero(~occupied)]
-    if min(map(len, strata)) < 2:
-        strata = [np.arange(number)]
+    number = sum(map(len, strata))
     if number < LEAST_IMAGES:
         return float("nan"), float("nan")
     reach = math.sqrt(number / (number - 1)) * stats.t.ppf((1 + LEVEL) / 2, number - 1)

@@ -1,55 +1,65 @@
-"""What a study found, in three sentences written from its numbers."""
+"""What a study found: its numbers in words, and what may be claimed from them.
+
+A verdict holds no measured number, so that a study gives the same one wherever it is repeated, unless the evidence is
+another.
+"""
 
 import math
 
+from pipeline.reporting.claims import LEAST_TRAININGS
 from pipeline.reporting.statistics import LEAST_IMAGES
-from pipeline.reporting.table import Table, cell_of, p_cell
+from pipeline.reporting.table import Table, cell_of
 from pipeline.scoring.evaluation import StudyEvaluation
 
 CLAIM = 0.05
-"""A corrected p value below this is a difference."""
+"""A corrected p value of at most this is a difference."""
 
 
-def verdict(evaluation: StudyEvaluation, main: Table, ablation: Table, selection: Table | None) -> list[str]:
-    """Sentences about the winner, its variants, and what selecting on the test part would have gained."""
+def in_numbers(evaluation: StudyEvaluation, main: Table, selection: Table | None) -> str:
+    """What was measured of the winner."""
     first = main.values[0]
     targets = evaluation.dataset.summary["test"]["targets"]
-    found = (
+    text = (
         f"The winner finds {100 * first['pd']:.1f} % of the {targets} test targets at {first['fa'] * 1e6:.1f} "
         f"false-alarm pixels in a million, with an IoU of {cell_of(first, 'iou')} % (convention "
         f"{first['convention']}, mean of {first['seeds']} seeds)."
     )
-    return [found, _variants(evaluation, ablation), _selection(evaluation, selection)]
+    if selection is not None:
+        gain = sum(row["best_on_test"] - row["iou"] for row in selection.values) / len(selection.values)
+        text += (
+            " Choosing the epoch on the test part, as released scripts do, would have shown "
+            f"{100 * gain:.2f} points of IoU more †."
+        )
+    return text
+
+
+def verdict(evaluation: StudyEvaluation, ablation: Table) -> list[str]:
+    """Sentences on what may be claimed: of variants, and of how anything was selected."""
+    if evaluation.rules.selects_on == "test":
+        selected = "Epochs were selected on the test part †, so these numbers are better than a new image would see."
+    else:
+        selected = "Nothing was selected on the test part."
+    return [_variants(evaluation, ablation), selected]
 
 
 def _variants(evaluation: StudyEvaluation, ablation: Table) -> str:
-    variants = [row for row in ablation.values if "iou_change_change" in row]
+    variants = [row for row in ablation.values if "iou_change" in row]
+    number, seeds = len(variants), min((row["seeds"] for row in ablation.values), default=0)
     if not variants:
         return "No variant was trained beside it."
+    if seeds < LEAST_TRAININGS:
+        return (
+            f"Nothing is claimed of its {number} variants: {seeds} training(s) of each cannot tell methods apart, at "
+            f"least {LEAST_TRAININGS} are needed (train.seeds, ablate.seeds)."
+        )
     if all(math.isnan(row["p_holm"]) for row in variants):
         images = evaluation.dataset.summary["test"]["images"]
-        return f"{images} test images are too few to tell its {len(variants)} variants apart: at least {LEAST_IMAGES}."
-    told = [
-        f"{row['variant']} ({100 * row['iou_change_change']:+.2f} points of IoU, p {_equals(p_cell(row['p_holm']))})"
-        for row in variants
-        if row["p_holm"] < CLAIM
-    ]
+        return (
+            f"Nothing is claimed of its {number} variants: {images} test images are too few, at least {LEAST_IMAGES}."
+        )
+    told = [row for row in variants if row["p_holm"] <= CLAIM]
     if not told:
-        return f"None of its {len(variants)} variants differs from it on these images, after Holm's correction."
-    return f"Of its {len(variants)} variants these differ on these images, after Holm's correction: {', '.join(told)}."
-
-
-def _equals(shown: str) -> str:
-    return shown.replace("<", "< ") if shown.startswith("<") else f"= {shown}"
-
-
-def _selection(evaluation: StudyEvaluation, selection: Table | None) -> str:
-    if evaluation.rules.selects_on == "test":
-        return "Epochs were selected on the test part †, so these numbers are better than a new image would see."
-    if selection is None:
-        return f"Nothing was selected on the test part ({len(evaluation.winners)} seeds)."
-    gain = sum(row["best_on_test"] - row["iou"] for row in selection.values) / len(selection.values)
-    return (
-        "Nothing was selected on the test part; choosing the epoch there, as released scripts do, would have shown "
-        f"{100 * gain:.2f} points of IoU more †."
-    )
+        return f"With {seeds} trainings of each, none of its {number} variants can be told from it by IoU."
+    named = ", ".join(f"{row['variant']} ({'higher' if row['iou_change'] > 0 else 'lower'})" for row in told)
+    rest = f"; the other {number - len(told)} cannot be told from it" if len(told) < number else ""
+    return f"With {seeds} trainings of each, these variants differ from it in IoU: {named}{rest}."

@@ -14,6 +14,7 @@ from benchmarks import transcription
 from datransnet.errors import DataError, ParameterError
 from datransnet.metrics import (
     CONVENTIONS,
+    Budget,
     Curve,
     calibration,
     count,
@@ -91,7 +92,7 @@ def test_curves_tell_apart_what_a_sure_network_scores():
     assert found.curves.precision_recall.area == pytest.approx(auc(recall, precision), abs=1e-4)
     assert pixel.y[pixel.x == 0].max() == pytest.approx(share_above(truth, logits.ravel()), abs=0.01)
     curve = found.curves.pd_fa["basicirstd"]
-    assert operating_point(curve, curve.x[curve.y > 0].min()) > 1 - 1e-7
+    assert operating_point(found, "basicirstd", Budget(float(curve.x[curve.y > 0].min()))) > 1 - 1e-7
 
 
 @pytest.mark.parametrize("number", [101, 1001])
@@ -189,13 +190,6 @@ def test_calibration_is_scikit_learns():
     assert np.allclose(found.share, share)
     assert np.allclose(found.score, mean)
     assert found.ece == pytest.approx(np.average(np.abs(share - mean), weights=found.pixels))
-
-
-def test_the_operating_point_keeps_its_false_alarm_rate():
-    curve = Curve(np.array([0, 1e-6, 3e-6, 9e-6]), np.array([0.1, 0.6, 0.6, 0.9]), np.array([0.9, 0.7, 0.5, 0.1]), 0)
-    assert operating_point(curve, 5e-6) == 0.7  # the same Pd at fewer false alarms
-    assert operating_point(curve, 9e-6) == 0.1
-    assert operating_point(Curve(curve.x + 1, curve.y, curve.thresholds, 0), 1e-6) == 1.0
 
 
 def test_thinning_keeps_the_ends_of_a_curve():
