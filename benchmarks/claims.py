@@ -1,8 +1,9 @@
 """Which test of two methods keeps its promise? On real trainings that are alike, and on simulated ones.
 
 **Nulls**: the seeds of one network of the default study are split at random into two "methods" of k seeds; a test at
-5 % should tell them apart in 5 % of the draws. **Coverage**: how often the interval of a difference holds the true one on
-simulated seeds × images. **Power**: how often a true difference is told, beside what `pipeline.reporting.power` predicts.
+5 % should tell them apart in 5 % of the draws. **Coverage**: how often the interval of a difference holds the true one
+on simulated seeds × images. **Power**: how often a true difference is told, beside what `pipeline.reporting.power`
+predicts.
 """
 
 import argparse

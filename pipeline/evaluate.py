@@ -11,14 +11,13 @@ from datransnet.data.dataset import Images, load_part
 from datransnet.data.manifest import Part
 from datransnet.data.score_maps import find_predictions, read_scores
 from datransnet.data.splits import SANITATION
-from datransnet.metrics import operating_point, roc
 from pipeline.console import Progress, Row
 from pipeline.runs.cost import cost, latency
 from pipeline.runs.record import RunFolder
 from pipeline.scoring.costs import Costs, RunCost
 from pipeline.scoring.evaluation import BestOnTest, Dataset, ScoredPeer, ScoredRun, StudyEvaluation
 from pipeline.scoring.examples import write_examples, write_targets
-from pipeline.scoring.score_run import scored, scored_at
+from pipeline.scoring.score_run import operating_points, scored
 from pipeline.scoring.trained import Trained, all_trained
 from pipeline.study.digest import digest_of
 from pipeline.study.handover import write_result
@@ -51,7 +50,6 @@ def main(study: Study) -> None:
             evaluation = StudyEvaluation(
                 dataset=_dataset(study),
                 protocol=params.protocol,
-                max_fa=params.evaluate.max_fa,
                 ids=list(test.ids),
                 runs=results,
                 removals=params.ablate.removals(),
@@ -89,15 +87,16 @@ def _dataset(study: Study) -> Dataset:
 
 
 def _evaluate(trained: Trained, test: Images, selection: tuple[Part, Images], curves: Path) -> ScoredRun:
-    """What is kept of one run; its operating point is chosen on the part that selects."""
+    """What is kept of one run; the winner's operating points are chosen on the part that selects."""
     params, result = trained.study.params, trained.result
     first = params.evaluate.conventions[0]
     maps = trained.scores("test", test)
     measured, found = scored(maps, test, params.evaluate.conventions, params.resources.cpus)
     found.write(curves / f"{result.key}.csv")
-    part, images = selection
-    chosen_on = roc(zip(trained.scores(part, images), images.masks, strict=True), [first])
-    threshold = operating_point(chosen_on.pd_fa[first], params.evaluate.max_fa)
+    operating = []
+    if result.variant == WINNER:
+        choosing = trained.scores(*selection), selection[1]
+        operating = operating_points(choosing, (maps, test), first, params.evaluate.budgets)
     return ScoredRun(
         key=result.key,
         variant=result.variant,
@@ -110,9 +109,10 @@ def _evaluate(trained: Trained, test: Images, selection: tuple[Part, Images], cu
         best_on_test=_best_on_test(result.history),
         counts=measured.counts,
         scores=measured.scores,
+        hierarchical=measured.hierarchical,
         areas=measured.areas,
         calibration=measured.calibration,
-        operating=scored_at(threshold, maps, test, first),
+        operating=operating,
     )
 
 
@@ -161,6 +161,7 @@ def _peer(study: Study, name: str, test: Images, curves: Path) -> ScoredPeer:
         variant=name,
         counts=measured.counts,
         scores=measured.scores,
+        hierarchical=measured.hierarchical,
         areas=measured.areas,
         calibration=measured.calibration,
     )

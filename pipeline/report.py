@@ -28,12 +28,14 @@ from pipeline.reporting.figures import (
     slices_figure,
     training_figure,
 )
+from pipeline.reporting.hierarchical_table import hierarchical_table
 from pipeline.reporting.interactive import interactive_curves, library
+from pipeline.reporting.operating_table import operating_table
+from pipeline.reporting.planning import planning_table
 from pipeline.reporting.published import reference_tables
 from pipeline.reporting.result_tables import (
     cost_table,
     main_table,
-    operating_table,
     search_table,
     selection_table,
 )
@@ -68,9 +70,9 @@ FIGURES = {
 
 
 SECTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "Results": (("main", "references", "references_apart", "selection"), ("examples",)),
+    "Results": (("main", "references", "references_apart", "hierarchical", "selection"), ("examples",)),
     "Curves and operating point": (("operating",), ("roc", "calibration")),
-    "Ablations": (("ablation", "components", "cost"), ()),
+    "Ablations": (("ablation", "components", "planning", "cost"), ()),
     "Search": (("search",), ("search", "slices", "parallel", "pareto", "training")),
     "Detection limit": (("detection_limit",), ("detection_limit",)),
 }
@@ -136,9 +138,11 @@ def _tables(found: _Results) -> dict[str, Table]:
         main,
         *reference_tables(evaluation, main),
         selection_table(evaluation),
+        hierarchical_table(evaluation),
         operating_table(evaluation),
         ablation_table(evaluation),
         components_table(evaluation),
+        planning_table(evaluation, found.costs),
         cost_table(evaluation, found.costs),
         search_table(found.tuned),
         limit_table(detection_limit(targets), targets["pixels"].median()),
@@ -178,7 +182,7 @@ def _metrics(evaluation: StudyEvaluation) -> Metrics:
     metrics = {name: means([run.scores[name] for run in full], COLUMNS) for name in full[0].scores}
     metrics["auc"] = means([run.areas for run in full], [field.name for field in fields(Areas)])
     metrics["calibration"] = means([run.calibration for run in full], ("ece", "ece_candidates"))
-    metrics["operating"] = means([run.operating.scores for run in full], ("pd", "fa"))
+    metrics["operating"] = means([run.operating[0].scores for run in full], ("pd", "fa"))
     return metrics
 
 

@@ -89,7 +89,7 @@ def roc_figure(curves: Mapping[str, pd.DataFrame], evaluation: StudyEvaluation) 
             named.add(variant)
         axis.set(title=title, xlabel=x, ylabel=y, xscale="log", ylim=(0, 1.02))
     for winner in evaluation.winners:
-        for scores, face in ((winner.scores[convention], COLOURS[0]), (winner.operating.scores, "white")):
+        for scores, face in ((winner.scores[convention], COLOURS[0]), (winner.operating[0].scores, "white")):
             axes[2].plot(scores.fa, scores.pd, "o", color=COLOURS[0], markerfacecolor=face, markersize=5)
     axes[0].legend(fontsize=7, loc="lower right")
     return figure

@@ -158,36 +158,6 @@ def selection_table(evaluation: StudyEvaluation) -> Table | None:
     return Table("selection", "What choosing the epoch on the test part would gain", note, rows, values)
 
 
-def operating_table(evaluation: StudyEvaluation) -> Table:
-    """Pd and Fa at 0.5 and at the threshold chosen for a false-alarm rate, under the first convention."""
-    full, convention = evaluation.winners, evaluation.conventions[0]
-    metrics = ["pd", "fa", "alarms_per_image", "iou"]
-    chosen = [run.operating for run in full]
-    thresholds = ", ".join(_threshold(point.threshold) for point in chosen)
-    rows, values = [], []
-    for threshold, counts in (("0.5", counts_of(full, convention)), (thresholds, [point.counts for point in chosen])):
-        found = estimates(counts, metrics)
-        rows.append({"threshold": threshold, **cells(found)})
-        values.append({"threshold": threshold, **numbers(found)})
-    note = (
-        f"Second line: for each seed the threshold with the highest Pd on the {evaluation.rules.selecting_part} at Fa "
-        f"of at most {evaluation.max_fa * 1e6:g}e-6 there; Pd and Fa are those of the test part. None: no examined "
-        "threshold keeps that rate and detects anything."
-    )
-    return Table("operating", f"Operating point, convention {convention}", note, rows, values)
-
-
-def _threshold(value: float) -> str:
-    """A threshold for people: close to 1 by what is missing.
-
-    >>> _threshold(0.25), _threshold(1 - 3e-9), _threshold(1.0)
-    ('0.25', '1 - 3e-09', 'none')
-    """
-    if value == 1:
-        return "none"
-    return f"{value:.6g}" if value < 0.9999 else f"1 - {1 - value:.3g}"
-
-
 def search_table(tuned: Tuned, top: int = 10) -> Table:
     """The best trials of the search, by validation IoU."""
     trials = sorted(tuned.trials, key=lambda trial: -trial.best_iou)[:top]

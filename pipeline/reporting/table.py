@@ -21,6 +21,19 @@ COLUMNS: dict[str, tuple[str, float, int]] = {
 }
 
 
+HIERARCHICAL_COLUMNS: dict[str, tuple[str, float, int]] = {
+    "hiou": ("hIoU (%)", 100, 2),
+    "seg_iou": ("segmentation IoU (%)", 100, 2),
+    "loc_iou": ("location IoU (%)", 100, 2),
+    "lost_to_misses": ("lost to misses (%)", 100, 2),
+    "lost_to_alarms": ("to alarms (%)", 100, 2),
+    "lost_to_merging": ("to merging (%)", 100, 2),
+    "lost_to_splitting": ("to splitting (%)", 100, 2),
+    "lost_to_shape": ("to shape (%)", 100, 2),
+}
+_ALL = COLUMNS | HIERARCHICAL_COLUMNS
+
+
 Numbers = dict[str, Any]
 """The numbers behind the cells of a line: column → number or name."""
 
@@ -72,6 +85,7 @@ LATEX = {
     "Δ": r"$\Delta$",
     "<": "$<$",
     "≥": r"$\geq$",
+    "≤": r"$\leq$",
     "×": r"$\times$",
     "·": r"$\cdot$",
 }
@@ -85,7 +99,7 @@ def _escape(text: str) -> str:
 
 def cell(estimate: Estimate, metric: str) -> str:
     """``mean ± half width over seeds [interval over images]``; what no claim can be made of is left out."""
-    _, factor, digits = COLUMNS[metric]
+    _, factor, digits = _ALL[metric]
     text = f"{estimate.mean * factor:.{digits}f}"
     if not isnan(estimate.half_width):
         text += f" ± {estimate.half_width * factor:.{digits}f}"
@@ -103,7 +117,7 @@ def cell_of(values: Numbers, metric: str) -> str:
 
 def cells(found: Mapping[str, Estimate]) -> dict[str, str]:
     """Printed estimates by column title."""
-    return {COLUMNS[metric][0]: cell(estimate, metric) for metric, estimate in found.items()}
+    return {_ALL[metric][0]: cell(estimate, metric) for metric, estimate in found.items()}
 
 
 def numbers(found: Mapping[str, Estimate]) -> Numbers:

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
-from datransnet.metrics import Score
+from datransnet.metrics import Budget, Score
 from pipeline.study.params import WINNER, Arguments
 from pipeline.study.protocol import PROTOCOLS, Protocol, ProtocolName
 
 Counts = dict[str, list[int]]
 """Name of a count (`datransnet.metrics.Counts`) → its value for each test image, in the order of ``ids``."""
+Matches = dict[str, list[float]]
+"""The same of hierarchical IoU (`datransnet.metrics.hierarchical.HierarchicalCounts`)."""
 
 
 @dataclass(frozen=True)
@@ -79,12 +81,14 @@ class Measured:
     Attributes:
         counts: convention → counts of each image.
         scores: convention → metrics.
+        hierarchical: counts of hierarchical IoU of each image.
         areas: under the curves.
         calibration: of the scores.
     """
 
     counts: dict[str, Counts]
     scores: dict[str, Score]
+    hierarchical: Matches
     areas: Areas
     calibration: Reliability
 
@@ -94,11 +98,15 @@ class OperatingPoint:
     """Counts and metrics under the first convention at a threshold that was chosen on the part that selects.
 
     Attributes:
+        budget: of false alarms, which the threshold keeps there.
+        cautious: whether an upper confidence bound keeps it there, not just the mean.
         threshold: scores above it are target; 1 where no threshold keeps the false-alarm rate.
         counts: of each test image.
         scores: metrics on the test part.
     """
 
+    budget: Budget
+    cautious: bool
     threshold: float
     counts: Counts
     scores: Score
@@ -133,9 +141,10 @@ class ScoredRun:
         best_on_test: null where the test part was not watched.
         counts: convention → counts of each image.
         scores: convention → metrics.
+        hierarchical: counts of hierarchical IoU of each image.
         areas: under the curves.
         calibration: of the scores.
-        operating: at the threshold chosen for a false-alarm rate.
+        operating: at thresholds chosen for budgets of false alarms; of the winner only.
     """
 
     key: str
@@ -149,9 +158,10 @@ class ScoredRun:
     best_on_test: BestOnTest | None
     counts: dict[str, Counts]
     scores: dict[str, Score]
+    hierarchical: Matches
     areas: Areas
     calibration: Reliability
-    operating: OperatingPoint
+    operating: list[OperatingPoint]
 
     @property
     def label(self) -> str:
@@ -168,6 +178,7 @@ class ScoredPeer:
         variant: the name that the parameters give them.
         counts: convention → counts of each image.
         scores: convention → metrics.
+        hierarchical: counts of hierarchical IoU of each image.
         areas: under the curves.
         calibration: of the scores.
     """
@@ -176,6 +187,7 @@ class ScoredPeer:
     variant: str
     counts: dict[str, Counts]
     scores: dict[str, Score]
+    hierarchical: Matches
     areas: Areas
     calibration: Reliability
 
@@ -192,7 +204,6 @@ class StudyEvaluation:
     Attributes:
         dataset: the data of the study.
         protocol: name of the protocol: which images networks learn from, and which choose the epoch.
-        max_fa: the false-alarm rate, pixels over pixels, that operating points keep.
         ids: of the test images.
         runs: all trained runs.
         removals: variant → the components that it lacks.
@@ -201,7 +212,6 @@ class StudyEvaluation:
 
     dataset: Dataset
     protocol: ProtocolName
-    max_fa: float
     ids: list[str]
     runs: list[ScoredRun]
     removals: dict[str, list[str]]

@@ -1,12 +1,23 @@
 """What is measured on one set of score maps: counts, metrics, areas under curves, calibration."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from datransnet.data.dataset import Images
-from datransnet.metrics import COUNT_FIELDS, Curves, as_columns, calibration, count, evaluate, summarise
+from datransnet.metrics import (
+    COUNT_FIELDS,
+    Budget,
+    Curves,
+    as_columns,
+    calibration,
+    count,
+    evaluate,
+    operating_point,
+    summarise,
+)
 from datransnet.metrics.conventions import convention_named
 from datransnet.metrics.counts import Scores
 from pipeline.scoring.evaluation import Areas, Counts, Measured, OperatingPoint, Reliability
@@ -19,6 +30,7 @@ def scored(maps: Sequence[Scores], images: Images, conventions: Sequence[str], w
     measured = Measured(
         counts={name: plain(columns) for name, columns in found.counts.items()},
         scores={name: summarise(columns) for name, columns in found.counts.items()},
+        hierarchical={name: column.tolist() for name, column in found.hierarchical.items()},
         areas=Areas(curves.pixel.area, curves.target.area, curves.precision_recall.area),
         calibration=Reliability(
             ece=reliability.ece,
@@ -31,12 +43,40 @@ def scored(maps: Sequence[Scores], images: Images, conventions: Sequence[str], w
     return measured, curves
 
 
-def scored_at(threshold: float, maps: Sequence[Scores], images: Images, convention: str) -> OperatingPoint:
+def operating_points(
+    choosing: tuple[Sequence[Scores], Images],
+    reported: tuple[Sequence[Scores], Images],
+    convention: str,
+    budgets: Sequence[Budget],
+) -> list[OperatingPoint]:
+    """A plain and a cautious operating point for each budget.
+
+    Args:
+        choosing: score maps and images that choose the thresholds.
+        reported: those that the points are reported on.
+        convention: of both.
+        budgets: of false alarms.
+    """
+    maps, images = choosing
+    found = evaluate(zip(maps, images.masks, strict=True), [convention])
+    points, known = [], dict[float, OperatingPoint]()
+    for budget in budgets:
+        for cautious in (False, True):
+            threshold = operating_point(found, convention, budget, cautious)
+            if threshold not in known:
+                known[threshold] = _scored_at(threshold, *reported, convention, budget)
+            points.append(replace(known[threshold], budget=budget, cautious=cautious))
+    return points
+
+
+def _scored_at(
+    threshold: float, maps: Sequence[Scores], images: Images, convention: str, budget: Budget
+) -> OperatingPoint:
     """Counts of each image and metrics at a threshold."""
     rule = convention_named(convention)
     pairs = zip(maps, images.masks, strict=True)
     columns = as_columns([count(scores, mask, rule, threshold) for scores, mask in pairs])
-    return OperatingPoint(threshold=threshold, counts=plain(columns), scores=summarise(columns))
+    return OperatingPoint(budget, False, threshold, counts=plain(columns), scores=summarise(columns))
 
 
 def plain(columns: Mapping[str, npt.NDArray[np.int64]]) -> Counts:

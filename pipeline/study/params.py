@@ -12,6 +12,7 @@ from datransnet.data.splits import Grouping, known_split
 from datransnet.engine.recipe import Recipe
 from datransnet.errors import ParameterError, did_you_mean
 from datransnet.metrics.conventions import CONVENTIONS
+from datransnet.metrics.operating import Budget
 from pipeline.study.protocol import PROTOCOLS, Protocol, ProtocolName
 from pipeline.study.resources import Cluster, Resources
 from pipeline.study.search_space import Tune
@@ -161,13 +162,15 @@ class Ablate(Strict):
 class Evaluate(Strict):
     """How stored scores are scored.
 
-    Of ``conventions`` the first one is the report's. ``max_fa`` is the false-alarm rate, pixels over pixels, that the
-    operating point keeps on the part that selects. ``peers`` are folders of other people's score maps of the test part,
-    by name, from the project's root or absolute.
+    Of ``conventions`` the first one is the report's. ``max_fa`` are budgets that operating points keep on the part that
+    selects: false-alarm pixels over pixels, one or several; ``max_alarms`` are more of them, in false-alarm components
+    an image. ``peers`` are folders of other people's score maps of the test part, by name, from the project's root or
+    absolute.
     """
 
     conventions: list[str] = Field(min_length=1)
-    max_fa: float = Field(20e-6, gt=0, lt=1)
+    max_fa: list[Annotated[float, Field(gt=0, lt=1)]] = Field(default=[20e-6], min_length=1)
+    max_alarms: list[Annotated[float, Field(gt=0)]] = Field(default_factory=list)
     peers: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")], str] = Field(default_factory=dict)
 
     @field_validator("conventions")
@@ -177,6 +180,22 @@ class Evaluate(Strict):
             if name not in CONVENTIONS:
                 raise ValueError(f"there is no convention {name!r}. {did_you_mean(name, list(CONVENTIONS))}")
         return value
+
+    @field_validator("max_fa", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: object) -> object:
+        return value if isinstance(value, list) else [value]
+
+    @model_validator(mode="after")
+    def _countable(self) -> "Evaluate":
+        if self.max_alarms and CONVENTIONS[self.conventions[0]].fa == "pixels":
+            raise ValueError(f"max_alarms: {self.conventions[0]} counts pixels, not components: set max_fa alone")
+        return self
+
+    @property
+    def budgets(self) -> list[Budget]:
+        """All of them, those by pixel first."""
+        return [Budget(limit) for limit in self.max_fa] + [Budget(limit, "image") for limit in self.max_alarms]
 
 
 class Params(Strict):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.reporting.table import Table
-from pipeline.reporting.verdict import verdict
+from pipeline.reporting.verdict import in_numbers, verdict
 from pipeline.tracking.store import client_of
 from tests.pipeline.conftest import answers, end, free_port, wait_for
 from tests.pipeline.reporting.test_result_tables import evaluation
@@ -154,29 +154,50 @@ def test_the_mlflow_ui_shows_the_study(tracking, reference, tmp_path):
         assert picture.stat().st_size > 20_000
 
 
-def tables(p_values, best_on_test=None):
-    values = {"pd": 0.9, "fa": 2e-5, "convention": "basicirstd", "seeds": 2}
+def tables(p_values, seeds=3):
+    values = {"pd": 0.9, "fa": 2e-5, "convention": "basicirstd", "seeds": seeds}
     values |= {"iou": 0.7, "iou_seed_half_width": float("nan"), "iou_image_low": 0.65, "iou_image_high": 0.75}
-    rows = [{"variant": f"v{n}", "iou_change_change": 0.02 * n, "p_holm": p} for n, p in enumerate(p_values)]
-    selection = best_on_test and Table("s", "", "", [], [{"iou": 0.7, "best_on_test": best_on_test}])
-    return Table("m", "", "", [], [values]), Table("a", "", "", [], rows), selection
+    rows = [
+        {"variant": f"v{n}", "seeds": seeds, "iou_change": 0.02 * (-1) ** n, "p_holm": p}
+        for n, p in enumerate(p_values)
+    ]
+    return Table("m", "", "", [], [values]), Table("a", "", "", [], rows)
 
 
 @pytest.mark.parametrize(
-    ("p_values", "words"),
+    ("p_values", "seeds", "words"),
     [
         (
-            [0.3, 0.01, 0.0006],
-            "after Holm's correction: v1 (+2.00 points of IoU, p = 0.010), v2 (+4.00 points of IoU, p < 0.001).",
+            [0.3, 0.01, 0.05],
+            5,
+            "With 5 trainings of each, these variants differ from it in IoU: v1 (lower), v2 (higher);",
         ),
-        ([0.3, 0.06], "None of its 2 variants differs"),
-        ([float("nan")], "too few to tell its 1 variants apart"),
-        ([], "No variant was trained"),
+        ([0.3, 0.01, 0.05], 5, "; the other 1 cannot be told from it."),
+        ([0.01], 3, "differ from it in IoU: v0 (higher)."),
+        ([0.3, 0.06], 3, "none of its 2 variants can be told"),
+        ([float("nan")], 2, "Nothing is claimed of its 1 variants: 2 training(s)"),
+        ([float("nan")], 3, "test images are too few"),
+        ([], 3, "No variant was trained"),
     ],
 )
-def test_the_verdict_claims_what_the_tests_allow(p_values, words):
-    sentences = verdict(evaluation(), *tables(p_values, best_on_test=0.715))
-    assert words in sentences[1]
-    assert "70.00 [65.00, 75.00] %" in sentences[0]
-    assert "1.50 points of IoU more †" in sentences[2]
-    assert "†" in verdict(evaluation("literature"), *tables(p_values))[2]
+def test_the_verdict_claims_what_the_tests_allow(p_values, seeds, words):
+    _, ablation = tables(p_values, seeds)
+    sentences = verdict(evaluation(), ablation)
+    assert words in sentences[0]
+    assert "†" not in sentences[1]
+    assert "†" in verdict(evaluation("literature"), ablation)[1]
+
+
+def test_a_verdict_holds_no_measured_number():
+    for seeds, p_values in ((5, [0.3, 0.01]), (4, [0.5]), (2, [0.5])):
+        _, ablation = tables(p_values, seeds)
+        other = Table("a", "", "", [], [{**row, "iou_change": 1.7 * row["iou_change"]} for row in ablation.values])
+        assert verdict(evaluation(), ablation) == verdict(evaluation(), other)
+
+
+def test_what_was_measured_is_told_beside_it():
+    selection = Table("s", "", "", [], [{"iou": 0.7, "best_on_test": 0.715}])
+    text = in_numbers(evaluation(), tables([])[0], selection)
+    assert "70.00 [65.00, 75.00] %" in text
+    assert "1.50 points of IoU more †" in text
+    assert "†" not in in_numbers(evaluation(), tables([])[0], None)

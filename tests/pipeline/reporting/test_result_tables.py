@@ -6,18 +6,14 @@ import numpy as np
 import pytest
 
 from datransnet.engine.recipe import Recipe
-from datransnet.metrics import COUNT_FIELDS, summarise
+from datransnet.metrics import COUNT_FIELDS, HIERARCHICAL_FIELDS, Budget, summarise
+from pipeline.reporting.ablation_tables import ablation_table, components_table
+from pipeline.reporting.claims import difference
+from pipeline.reporting.hierarchical_table import hierarchical_table
 from pipeline.reporting.leaks import unseen
-from pipeline.reporting.result_tables import (
-    WITHOUT_LEAKS,
-    ablation_table,
-    components_table,
-    cost_table,
-    main_table,
-    operating_table,
-    search_table,
-    selection_table,
-)
+from pipeline.reporting.operating_table import operating_table
+from pipeline.reporting.planning import planning_table
+from pipeline.reporting.result_tables import WITHOUT_LEAKS, cost_table, main_table, search_table, selection_table
 from pipeline.reporting.statistics import change_without
 from pipeline.scoring.costs import Costs, RunCost
 from pipeline.scoring.evaluation import (
@@ -40,12 +36,14 @@ def counts(images, rng):
     return {name: column.astype(int).tolist() for name, column in table.items()} | {"pixels": [1000] * images}
 
 
-def evaluation(protocol="holdout"):
-    """Two variants on two seeds each, scored on ninety images."""
+def evaluation(protocol="holdout", seeds=2):
+    """Two variants on some seeds each, scored on ninety images."""
     rng = np.random.default_rng(1)
     runs = []
+    matches = {name: rng.integers(0, 3, 90).tolist() for name in HIERARCHICAL_FIELDS}
+    matches |= {f"lone_{kind}": [0] * 90 for kind in ("alarms", "misses")}
     for variant in ("full", "plain_%"):
-        for seed in (1, 2):
+        for seed in range(1, seeds + 1):
             table = counts(90, rng)
             found = summarise({name: np.asarray(column) for name, column in table.items()})
             run = ScoredRun(
@@ -60,14 +58,19 @@ def evaluation(protocol="holdout"):
                 best_on_test=BestOnTest(epoch=4, iou=found.iou + 0.01),
                 counts={"basicirstd": table},
                 scores={"basicirstd": found},
+                hierarchical=matches,
                 areas=Areas(0.9, 0.9, 0.9),
                 calibration=Reliability(0.1, 0.1, [1], [0.5], [0.5]),
-                operating=OperatingPoint(0.3, table, found),
+                operating=[
+                    OperatingPoint(budget, cautious, 0.3 + 0.1 * cautious, table, found)
+                    for budget in (Budget(2e-3), Budget(1.0, "image"))
+                    for cautious in (False, True)
+                ],
             )
             runs.append(run)
     summary = {"test": {"images": 90, "targets": 90, "empty": 0}}
     data = Dataset("Toy", "half", "d", summary, excluded={"a_1": "why"}, treated={}, remarks=[], sanitation={})
-    return StudyEvaluation(data, protocol, max_fa=2e-5, ids=[], runs=runs, removals={}, peers=[])
+    return StudyEvaluation(data, protocol, ids=[], runs=runs, removals={}, peers=[])
 
 
 def costs_of(found):
@@ -90,7 +93,7 @@ def test_components_are_put_back_and_put_in_alone():
         ("b", "add one in", "without_a_b", "without_a"),
     ]
     gain = one.scores["basicirstd"].iou - other.scores["basicirstd"].iou
-    assert [row["iou_change_change"] for row in table.values] == pytest.approx([gain, 0, gain, 0])
+    assert [row["iou_change"] for row in table.values] == pytest.approx([gain, 0, gain, 0])
     assert components_table(replace(found, removals={"without_a": ["a"]})) is None
 
 
@@ -130,7 +133,9 @@ def test_a_peer_stands_in_the_same_table_with_its_difference():
     better = found.runs[1]  # the seed with the higher validation IoU
     worse = {name: list(column) for name, column in better.counts["basicirstd"].items()}
     worse["intersection"] = [value // 2 for value in worse["intersection"]]
-    peer = ScoredPeer("peer-Theirs", "Theirs", {"basicirstd": worse}, {}, better.areas, better.calibration)
+    peer = ScoredPeer(
+        "peer-Theirs", "Theirs", {"basicirstd": worse}, {}, better.hierarchical, better.areas, better.calibration
+    )
     ours, theirs = main_table(replace(found, peers=[peer])).rows
     assert (ours["model"], theirs["model"], theirs["seeds"]) == ("DATransNet", "Theirs", "1")
     assert (ours["ΔIoU"], theirs["p"]) == ("", "<0.001")
@@ -164,10 +169,10 @@ def test_the_main_table_has_a_line_without_test_images_that_resemble_seen_ones(p
         expected.append(summarise(columns))
     assert without["iou"] == pytest.approx(np.mean([score.iou for score in expected]))
     assert without["niou"] == pytest.approx(np.mean([score.niou for score in expected]))
-    assert without["iou_change_change"] == pytest.approx(without["iou"] - every["iou"])
-    assert without["iou_change_low"] <= without["iou_change_change"] <= without["iou_change_high"]
+    assert without["iou_change"] == pytest.approx(without["iou"] - every["iou"])
+    assert without["iou_change_low"] <= without["iou_change"] <= without["iou_change_high"]
     table = main_table(found)
-    assert table.rows[1]["ΔIoU"].startswith(f"{100 * without['iou_change_change']:+.2f} [")
+    assert table.rows[1]["ΔIoU"].startswith(f"{100 * without['iou_change']:+.2f} [")
     assert table.rows[1]["p"] == ""
     assert "3 of 90 test images have a near duplicate" in table.note
     assert "No test image has a near duplicate" in main_table(evaluation(protocol)).note
@@ -195,11 +200,56 @@ def test_the_gain_of_choosing_on_the_test_part_is_told():
     assert selection_table(unwatched) is None
 
 
-def test_the_operating_point_stands_beside_the_usual_threshold():
+def test_operating_points_stand_beside_the_usual_threshold_with_what_became_of_their_budgets():
     table = operating_table(evaluation())
-    assert [row["threshold"] for row in table.rows] == ["0.5", "0.3, 0.3"]
+    assert [row["threshold"] for row in table.rows] == ["0.5", *["0.3, 0.3", "0.4, 0.4"] * 2]
+    assert [row["budget"] for row in table.rows][1::2] == ["Fa ≤ 2000e-6", "alarms/image ≤ 1"]
+    mean = {name: table.values[1][name] for name in ("fa", "alarms_per_image")}
+    assert mean["fa"] == pytest.approx(2e-3, rel=0.1)  # uniform from 0 to 4 of 1000 pixels
+    assert table.values[1]["fate"] == ("within" if mean["fa"] <= 2e-3 else "beyond") + ", not surely"
+    assert table.values[3]["fate"] == "broken"  # two an image
     assert "validation part" in table.note
     assert "test part †" in operating_table(evaluation("literature")).note
+    nothing = evaluation()
+    runs = [replace(run, operating=[replace(point, threshold=1) for point in run.operating]) for run in nothing.runs]
+    assert operating_table(replace(nothing, runs=runs)).values[1]["fate"] == "nothing detected"
+
+
+def test_methods_are_compared_from_three_trainings_of_each_on():
+    few, enough = ablation_table(evaluation()), ablation_table(evaluation(seeds=3))
+    assert (few.rows[1]["p"], few.rows[1]["ΔIoU"].count("[")) == ("", 0)
+    assert few.rows[1]["p of these networks"]
+    line, terms = enough.values[1], []
+    for variant in ("full", "plain_%"):
+        found = [run.counts["basicirstd"] for run in evaluation(seeds=3).runs if run.variant == variant]
+        terms.append(tuple(np.array([run[name] for run in found], float) for name in ("intersection", "union")))
+    expected = difference(*terms)
+    assert (line["iou_change"], line["p"]) == (expected.change, expected.p)
+    assert (line["iou_change_low"], line["iou_change_high"]) == (expected.low, expected.high)
+    assert enough.rows[1]["ΔIoU"].endswith(f"{100 * expected.high:.2f}]")
+
+
+def test_what_could_be_told_is_planned_from_the_spread_seen():
+    table = planning_table(evaluation(seeds=4), costs_of(evaluation(seeds=4)))
+    told = [row["least_difference"] for row in table.values]
+    assert told == sorted(told, reverse=True)
+    assert [row["trainings of each"] for row in table.rows][:2] == ["3", "4 (this study)"]
+    assert table.rows[0]["hours for two methods"] == f"{6 * 90 / 3600:.2f}"
+    alone = evaluation()
+    alone = replace(alone, runs=alone.winners)
+    assert planning_table(alone, costs_of(alone)) is None
+    once = evaluation(seeds=1)
+    assert planning_table(once, costs_of(once)) is None
+
+
+def test_hierarchical_iou_has_a_line_for_each_form():
+    found = evaluation()
+    ours, released = hierarchical_table(found).values
+    matches = {name: np.array(column) for name, column in found.runs[0].hierarchical.items()}
+    every = matches["matched"] + matches["alarms"] + matches["misses"]
+    assert ours["hiou"] == pytest.approx(matches["overlap"].sum() / every.sum())
+    nothing = sum((matches["matched"] + matches[kind] == 0).sum() for kind in ("alarms", "misses"))
+    assert released["hiou"] == pytest.approx(matches["overlap"].sum() / (every.sum() + nothing))
 
 
 def test_a_search_under_conditions_has_every_column_in_every_line():

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datransnet.metrics import COUNT_FIELDS, ratios
-from pipeline.reporting.statistics import LEAST_IMAGES, LEAST_SEEDS, compare, estimates, holm, over_seeds
+from pipeline.reporting.statistics import LEAST_IMAGES, LEAST_SEEDS, compare_networks, estimates, holm, over_seeds
 
 
 def counts(images, quality=0.7, seed=0):
@@ -35,7 +35,7 @@ def test_an_interval_holds_its_value_and_shrinks_with_images():
 def test_too_few_images_make_no_claim():
     few = [counts(LEAST_IMAGES - 1)]
     assert math.isnan(estimates(few, ["iou"])["iou"].low)
-    compared = compare(few, [counts(LEAST_IMAGES - 1, 0.3)], "iou")
+    compared = compare_networks(few, [counts(LEAST_IMAGES - 1, 0.3)], "iou")
     assert compared.change < -0.2
     assert np.isnan([compared.low, compared.high, compared.p]).all()
 
@@ -55,7 +55,11 @@ def test_what_never_varies_has_no_interval():
 
 def test_a_model_is_like_itself_and_unlike_a_worse_one():
     good, bad = [counts(100, 0.7), counts(100, 0.72)], [counts(100, 0.4), counts(100, 0.42)]
-    same, worse, better = compare(good, good, "iou"), compare(good, bad, "iou"), compare(bad, good, "iou")
+    same, worse, better = (
+        compare_networks(good, good, "iou"),
+        compare_networks(good, bad, "iou"),
+        compare_networks(bad, good, "iou"),
+    )
     assert (same.change, same.p) == (0, 1)
     assert worse.p < 0.01
     assert worse.high < 0
@@ -68,13 +72,13 @@ def test_a_paired_interval_is_narrower_than_one_of_its_models():
     other = {name: column.copy() for name, column in images.items()}
     place = np.flatnonzero(images["labelled"])[0]
     other["intersection"][place] = 0  # one image fails
-    paired, alone = compare([images], [other], "iou"), estimates([images], ["iou"])["iou"]
+    paired, alone = compare_networks([images], [other], "iou"), estimates([images], ["iou"])["iou"]
     assert paired.high - paired.low < (alone.high - alone.low) / 2
 
 
 def test_the_change_is_that_of_the_metric():
     one, other = counts(80), counts(80, 0.5)
-    assert compare([one], [other], "niou").change == pytest.approx(ratios(other)["niou"] - ratios(one)["niou"])
+    assert compare_networks([one], [other], "niou").change == pytest.approx(ratios(other)["niou"] - ratios(one)["niou"])
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
