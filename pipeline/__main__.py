@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -172,6 +173,19 @@ def power(
         from pipeline.commands.power import show_power
 
         show_power(study, difference)
+
+
+@app.command()
+def transfer(
+    studies: Annotated[list[Path], typer.Argument(help="Folders of finished studies, at least two.")],
+    out: Annotated[Path | None, typer.Option(help="A folder for the tables as CSV, Markdown and LaTeX.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Score the winners of studies on each other's test parts; prints Markdown."""
+    with as_command(debug):
+        from pipeline.commands.transfer import show_transfer
+
+        show_transfer(studies, out)
 
 
 @app.command()

@@ -112,7 +112,7 @@ def test_reporting_reads_results_and_knows_no_run():
     rooms = [module_of(path) for path in FILES if path.parent.name == "reporting"]
     reached = {module_of(path) for path in closure(*rooms) if path.is_relative_to(ROOT / "pipeline")}
     of_scoring = {name for name in reached if name.startswith("pipeline.scoring.")}
-    assert of_scoring == {"pipeline.scoring.costs", "pipeline.scoring.evaluation"}
+    assert of_scoring == {f"pipeline.scoring.{name}" for name in ("costs", "evaluation", "transferred")}
     assert not {name for name in reached if name.split(".")[1:2] == ["runs"]}
 
 

@@ -139,6 +139,6 @@ def reaches(spread: Spread, seeds: tuple[int, int], images: int, level: float) -
 
 
 def mean_spread(spreads: Sequence[Spread]) -> Spread:
-    """One spread for all changes of a study: the mean of the parts, both methods alike."""
-    of_seeds = float(np.mean([part for spread in spreads for part in (spread.first, spread.second)]))
+    """One spread for all changes of a study: the mean of the parts that are known, both methods alike."""
+    of_seeds = float(np.nanmean([part for spread in spreads for part in (spread.first, spread.second)]))
     return Spread(of_seeds, of_seeds, float(np.mean([spread.images for spread in spreads])))

@@ -1,7 +1,9 @@
 """Operating points: what budgets of false alarms leave of Pd, and whether the test part keeps them."""
 
 import math
+from collections.abc import Sequence
 
+from datransnet.metrics import Budget
 from pipeline.reporting.result_tables import counts_of
 from pipeline.reporting.statistics import Estimate, estimates
 from pipeline.reporting.table import COLUMNS, Numbers, Table, cells, numbers
@@ -21,20 +23,19 @@ def operating_table(evaluation: StudyEvaluation) -> Table:
     for points in zip(*(run.operating for run in full), strict=True):
         budget, cautious = points[0].budget, points[0].cautious
         found = estimates([point.counts for point in points], METRICS)
-        title, factor, _ = COLUMNS[OF_BUDGET[budget.per]]
         thresholds = ", ".join(_threshold(point.threshold) for point in points)
-        fate = _fate(points, found[OF_BUDGET[budget.per]])
+        became = fate(points, found[OF_BUDGET[budget.per]])
         rows.append(
             {
-                "budget": f"{title.removesuffix(' (1e-6)')} ≤ {budget.limit * factor:g}" + "e-6" * (factor > 1),
+                "budget": budget_cell(budget),
                 "kept on average or surely": "surely" if cautious else "on average",
                 "threshold": thresholds,
                 **cells(found),
-                "on the test part": fate,
+                "on the test part": became,
             }
         )
         line: Numbers = {"budget": budget.limit, "per": budget.per, "cautious": cautious, "threshold": thresholds}
-        values.append({**line, **numbers(found), "fate": fate})
+        values.append({**line, **numbers(found), "fate": became})
     note = (
         f"For each seed the threshold with the highest Pd on the {evaluation.rules.selecting_part} that keeps the "
         "budget there: on average, or surely, with the upper 95 % bound of its expectation (over images, and never "
@@ -44,8 +45,18 @@ def operating_table(evaluation: StudyEvaluation) -> Table:
     return Table("operating", f"Operating points, convention {convention}", note, rows, values)
 
 
-def _fate(points: tuple[OperatingPoint, ...], found: Estimate) -> str:
-    """Whether the test part keeps a budget."""
+def budget_cell(budget: Budget) -> str:
+    """A budget for people.
+
+    >>> budget_cell(Budget(2e-5)), budget_cell(Budget(0.1, "image"))
+    ('Fa ≤ 20e-6', 'alarms/image ≤ 0.1')
+    """
+    title, factor, _ = COLUMNS[OF_BUDGET[budget.per]]
+    return f"{title.removesuffix(' (1e-6)')} ≤ {budget.limit * factor:g}{'e-6' if factor > 1 else ''}"
+
+
+def fate(points: Sequence[OperatingPoint], found: Estimate) -> str:
+    """Whether a test part keeps the budget of some seeds' operating points; ``found`` is of what it limits."""
     if all(point.threshold == 1 for point in points):
         return "nothing detected"
     limit = points[0].budget.limit

@@ -1,14 +1,19 @@
 """Published numbers beside ours: only where dataset, split and convention are the same, else apart, with the reason."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.resources import files
+from itertools import pairwise
 from typing import Literal
 
 import yaml
 from pydantic import TypeAdapter
 
+from pipeline.reporting.planning import spread_in
+from pipeline.reporting.power import resolution
 from pipeline.reporting.result_tables import WINNER_NAME
+from pipeline.reporting.statistics import proportion
 from pipeline.reporting.table import COLUMNS, Numbers, Table
 from pipeline.scoring.evaluation import Dataset, StudyEvaluation
 from pipeline.study.protocol import Protocol
@@ -60,7 +65,11 @@ def published() -> list[PublishedNumber]:
 
 
 def reference_tables(evaluation: StudyEvaluation, main: Table) -> list[Table]:
-    """A table of what may stand beside our numbers, and one of what may not; either only where it has lines."""
+    """A table of what may stand beside our numbers, and one of what may not; either only where it has lines.
+
+    Where the test parts are the same, a published Pd gets its exact binomial interval, and the table says how many of
+    the published differences this test part could tell at all.
+    """
     dataset, conventions = evaluation.dataset, [row["convention"] for row in main.values]
     same: list[tuple[PublishedNumber, str]] = []
     apart: list[tuple[PublishedNumber, str]] = []
@@ -76,9 +85,11 @@ def reference_tables(evaluation: StudyEvaluation, main: Table) -> list[Table]:
     tables = []
     if same:
         ours = [_ours(row, evaluation.rules) for row in main.values if row["model"] == WINNER_NAME]
-        rows = [*ours, *(_row(entry) for entry, _ in same)]
+        targets = dataset.summary["test"]["targets"]
+        rows = [*ours, *(_row(entry, targets) for entry, _ in same)]
         title = f"Published numbers on {dataset.name} {dataset.split}"
-        tables.append(Table("references", title, f"{CAUTION}{_other_images(dataset)}", rows, _values(same)))
+        note = f"{CAUTION}{_other_images(dataset)}{_resolved(evaluation, [entry for entry, _ in same])}"
+        tables.append(Table("references", title, note, rows, _values(same)))
     if apart:
         rows = [{**_row(entry), "why not": reasons} for entry, reasons in apart]
         title = f"Published numbers on {dataset.name} that may not stand beside ours"
@@ -96,10 +107,31 @@ def _other_images(dataset: Dataset) -> str:
     return f" Ours are not on the same images to the last: {', '.join(told)}." if told else ""
 
 
-def _row(entry: PublishedNumber) -> dict[str, str]:
+def _resolved(evaluation: StudyEvaluation, entries: Sequence[PublishedNumber]) -> str:
+    """How many of the published differences of IoU the test part could tell; nothing where no spread is known."""
+    values, spread = sorted(entry.iou for entry in entries if entry.iou is not None), spread_in(evaluation)
+    told = " Pd [95 %]: exact binomial interval over the targets."
+    if spread is None or len(values) < 2:
+        return told
+    images = evaluation.dataset.summary["test"]["images"]
+    gaps = [above - below for below, above in pairwise(values)]
+    at_best, once = (100 * resolution(spread, images, seeds) for seeds in (math.inf, 1))
+    few, many = (sum(gap < least for gap in gaps) for least in (at_best, once))
+    return told + (
+        f" Of the {len(gaps)} gaps between neighbouring published IoUs, {few} are below {at_best:.2f} points, which is "
+        f"the least that {images} images tell however often networks are trained, and {many} below {once:.2f}, the "
+        "least that they tell of networks trained once (80 % power at 5 %; spread as between the variants of this "
+        "study, which are more alike than other networks are)."
+    )
+
+
+def _row(entry: PublishedNumber, targets: int | None = None) -> dict[str, str]:
     dagger = {"test": " †", "last": "", None: " (selection not stated)"}[entry.selection]
     row = {"method": f"{entry.method}{dagger}", "convention": entry.convention or "not known"}
     row |= {COLUMNS[name][0]: "" if (value := getattr(entry, name)) is None else f"{value:.2f}" for name in METRICS}
+    if targets and entry.pd is not None:
+        low, high = proportion(entry.pd / 100 * targets, targets, "exact")
+        row[COLUMNS["pd"][0]] += f" [{100 * low:.1f}, {100 * high:.1f}]"
     return row | {"source": entry.source}
 
 

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -89,14 +89,13 @@ def over_seeds(values: Sequence[float]) -> tuple[float, float]:
     return mean, float(stats.t.ppf((1 + LEVEL) / 2, len(values) - 1)) * error
 
 
-def proportion(hits: float, number: int) -> tuple[float, float]:
-    """Wilson's interval of a proportion; hits may be a mean over seeds.
+def proportion(hits: float, number: int, method: Literal["wilson", "exact"] = "wilson") -> tuple[float, float]:
+    """Wilson's or the exact (Clopper-Pearson) interval of a proportion; hits may be a mean over seeds.
 
-    >>> low, high = proportion(9, 10)
-    >>> round(low, 3), round(high, 3)
-    (0.596, 0.982)
+    >>> [[round(end, 3) for end in proportion(9, 10, method)] for method in ("wilson", "exact")]
+    [[0.596, 0.982], [0.555, 0.997]]
     """
-    interval = stats.binomtest(round(hits), number).proportion_ci(LEVEL, method="wilson")
+    interval = stats.binomtest(round(hits), number).proportion_ci(LEVEL, method=method)
     return float(interval.low), float(interval.high)
 
 

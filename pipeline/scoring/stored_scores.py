@@ -6,7 +6,6 @@ import numpy as np
 
 from datransnet.atomic import atomic_path
 from datransnet.data.dataset import Images
-from datransnet.data.manifest import Part
 from datransnet.engine.predict import ScoreMap, predict
 from datransnet.metrics.logit_levels import to_logits, to_scores
 from pipeline.runs.execute import load_trained
@@ -15,13 +14,14 @@ from pipeline.runs.run import Run
 
 
 def stored_scores(
-    runs: Path, run: Run, weights: Path, part: Part, images: Images, device: str = "cpu"
+    runs: Path, run: Run, weights: Path, name: str, images: Images, device: str = "cpu"
 ) -> list[ScoreMap]:
-    """Scores of a part of the run's data, predicted once and kept as float16 logits, ``runs/<key>/<part>-logits.npz``.
+    """Scores of some images, predicted once and kept as float16 logits, ``runs/<key>/<name>-logits.npz``.
 
-    What is returned is always what is stored, so a number does not depend on who computed it first.
+    A part of the run's own data has its own name; images of other data have one with their
+    digest in it. What is returned is always what is stored, so a number does not depend on who computed it first.
     """
-    path = RunFolder(runs, run.key).path / f"{part}-logits.npz"
+    path = RunFolder(runs, run.key).path / f"{name}-logits.npz"
     if not path.exists():
         maps = predict(load_trained(run, weights), images, run.recipe, device)
         stored = {id_: to_logits(scores) for id_, scores in zip(images.ids, maps, strict=True)}

@@ -30,11 +30,11 @@ class Trained:
         """What was trained."""
         return self.result.run
 
-    def scores(self, part: Part, images: Images) -> list[ScoreMap]:
-        """Its score maps of a part, H×W each, in [0, 1]."""
+    def scores(self, name: Part | str, images: Images) -> list[ScoreMap]:
+        """Its score maps of a part, or of images of other data under a name of theirs, H×W each, in [0, 1]."""
         key = self.result.key
         weights = self.study.models / self.stage / f"{key}.safetensors"
-        return stored_scores(self.study.runs, self.run, weights, part, images, self.study.params.resources.device_here)
+        return stored_scores(self.study.runs, self.run, weights, name, images, self.study.params.resources.device_here)
 
 
 def all_trained(study: Study) -> list[Trained]:

@@ -1,0 +1,40 @@
+"""``python -m pipeline transfer``: the winners of finished studies on each other's test parts."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from datransnet.atomic import atomic_path
+from datransnet.errors import ParameterError
+from pipeline.console import say
+from pipeline.reporting.transfer_table import transfer_tables
+from pipeline.scoring.transfer import transfer
+from pipeline.study.study import Study
+
+
+def show_transfer(folders: Sequence[Path], out: Path | None) -> None:
+    """Print Markdown, and write the same tables where asked.
+
+    Args:
+        folders: of the studies.
+        out: where CSV, Markdown and LaTeX go, or None.
+
+    Raises:
+        ParameterError: if a folder is no study, or as `transfer` says.
+        DataError: as `transfer` says.
+    """
+    import torch
+
+    torch.set_num_threads(len(os.sched_getaffinity(0)))  # nothing else runs beside it
+    for folder in folders:
+        if not (folder / "params.yaml").is_file():
+            raise ParameterError(f"{folder} is no study: it has no params.yaml. `make repro PROFILE=NAME` makes one.")
+    found = transfer([Study(folder.resolve()) for folder in folders], lambda what: say(f"transfer: {what}"))
+    tables = transfer_tables(found)
+    for table in tables[:-1]:
+        say(table.markdown)
+    if out is not None:
+        with atomic_path(out) as partial:
+            for table in tables:
+                table.write(partial)
+        say(f"All of it: {out}/transfer.md")
