@@ -33,6 +33,8 @@ def pair(reference, tmp_path):
             (data / f"trainval/{kind}/{id_}.png").rename(data / f"test/{kind}/{id_}.png")
     items = tuple(replace(item, part="test") if item.id in moved else item for item in manifest.items)
     replace(manifest, items=items).write(data / "manifest.json")
+    for stored in second.folder.glob("runs/*/test-logits.npz"):  # of other data; a real run would have another key
+        stored.unlink()
     return first, second
 
 
