@@ -1,6 +1,5 @@
 """``python -m pipeline transfer``: the winners of finished studies on each other's test parts."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,9 +22,6 @@ def show_transfer(folders: Sequence[Path], out: Path | None) -> None:
         ParameterError: if a folder is no study, or as `transfer` says.
         DataError: as `transfer` says.
     """
-    import torch
-
-    torch.set_num_threads(len(os.sched_getaffinity(0)))  # nothing else runs beside it
     for folder in folders:
         if not (folder / "params.yaml").is_file():
             raise ParameterError(f"{folder} is no study: it has no params.yaml. `make repro PROFILE=NAME` makes one.")

@@ -23,7 +23,7 @@ def operating_table(evaluation: StudyEvaluation) -> Table:
     for points in zip(*(run.operating for run in full), strict=True):
         budget, cautious = points[0].budget, points[0].cautious
         found = estimates([point.counts for point in points], METRICS)
-        thresholds = ", ".join(_threshold(point.threshold) for point in points)
+        thresholds = _thresholds([point.threshold for point in points])
         became = fate(points, found[OF_BUDGET[budget.per]])
         rows.append(
             {
@@ -65,6 +65,17 @@ def fate(points: Sequence[OperatingPoint], found: Estimate) -> str:
     if found.high <= limit:
         return "kept"
     return "within, not surely" if found.mean <= limit else "beyond, not surely"
+
+
+def _thresholds(values: Sequence[float]) -> str:
+    """Each of up to three thresholds, of more their range.
+
+    >>> _thresholds([0.5, 0.25]), _thresholds([0.5, 0.25, 0.125, 0.75])
+    ('0.5, 0.25', '0.125 to 0.75')
+    """
+    if len(values) <= 3:
+        return ", ".join(map(_threshold, values))
+    return f"{_threshold(min(values))} to {_threshold(max(values))}"
 
 
 def _threshold(value: float) -> str:
