@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.claims import IMAGES, simulated, truth
+from benchmarks.claims import IMAGES, crossed, permute_images, simulated, truth
 from pipeline.reporting.claims import LEAST_TRAININGS, Spread, difference, mean_spread, per_image, spread_of
 from pipeline.reporting.power import POWER, least_difference, power, resolution, seeds_needed
 from pipeline.reporting.statistics import LEAST_IMAGES
+from tests.conftest import ROOT
 
 
 @given(st.integers(0, 2**32), st.integers(1, 5), st.integers(2, 40))
@@ -40,6 +41,32 @@ def test_alike_methods_are_told_apart_as_rarely_as_promised():
     rng = np.random.default_rng(9)
     found = [difference(*simulated(0.0, LEAST_TRAININGS, 1.0, rng)).p <= 0.05 for _ in range(1500)]
     assert np.mean(found) <= 0.06
+
+
+@pytest.fixture(scope="module")
+def trainings():
+    """24 trainings of the default study's network from other seeds: intersection and union of 96 test images."""
+    with np.load(ROOT / "tests/golden/trainings.npz") as archive:
+        return archive["intersection"].astype(float), archive["union"].astype(float)
+
+
+def told_apart(trainings, test, seeds, draws):
+    """Share of draws in which a test at 5 % tells two random halves of alike trainings apart."""
+    rng, wrong = np.random.default_rng(seeds), 0
+    for _ in range(draws):
+        order = rng.permutation(len(trainings[0]))[: 2 * seeds]
+        first, second = ((trainings[0][rows], trainings[1][rows]) for rows in (order[:seeds], order[seeds:]))
+        wrong += test(first, second, rng) <= 0.05
+    return wrong / draws
+
+
+@pytest.mark.parametrize("seeds", [LEAST_TRAININGS, 4, 5, 8])
+def test_real_trainings_that_are_alike_are_told_apart_as_rarely_as_promised(trainings, seeds):
+    assert told_apart(trainings, crossed, seeds, 1000) <= 0.06
+
+
+def test_a_test_over_images_alone_tells_them_apart_in_a_third_of_all_cases(trainings):
+    assert told_apart(trainings, permute_images, 3, 200) > 0.2
 
 
 def test_the_spread_is_found_where_it_comes_from():
