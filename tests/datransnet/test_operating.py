@@ -45,21 +45,24 @@ def test_it_is_the_highest_threshold_with_the_most_targets_within_the_budget(see
     assert operating_point(found, convention, Budget(limit, per), cautious=True) >= expected
 
 
-def drawn(rng, images=60):
+LEVELS = np.linspace(0.05, 0.95, 19)
+
+
+def drawn(rng, empty):
     """An evaluation whose false alarms are drawn: the rarer, the higher the threshold, and in clumps."""
-    levels = np.linspace(0.05, 0.95, 19)
+    images = len(empty.counts["basicirstd"]["pixels"])
     rates = np.linspace(1.0, 0.02, 19)
     bursts = rng.gamma(0.7, 1 / 0.7, size=(images, 1)) * rates
     alarms = rng.poisson(bursts)
-    found = evaluate([(np.zeros((8, 8)), np.zeros((8, 8)))] * images, thresholds=levels)
     counted = Detections(np.ones((images, 19), dtype=np.int64) * np.arange(19, 0, -1), alarms, alarms)
-    return replace(found, detections={"basicirstd": counted}), dict(zip(levels.tolist(), rates.tolist(), strict=True))
+    return replace(empty, detections={"basicirstd": counted}), dict(zip(LEVELS.tolist(), rates.tolist(), strict=True))
 
 
 def test_a_cautious_choice_breaks_its_budget_as_rarely_as_promised_and_a_plain_one_does_not():
     rng, broken = np.random.default_rng(5), {False: 0, True: 0}
+    empty = evaluate([(np.zeros((8, 8)), np.zeros((8, 8)))] * 60, thresholds=LEVELS)
     for _ in range(300):
-        found, rates = drawn(rng)
+        found, rates = drawn(rng, empty)
         for cautious in broken:
             threshold = operating_point(found, "basicirstd", Budget(0.4, "image"), cautious)
             broken[cautious] += rates.get(threshold, 0.0) > 0.4

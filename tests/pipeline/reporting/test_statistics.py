@@ -25,7 +25,7 @@ def counts(images, quality=0.7, seed=0):
 
 def test_an_interval_holds_its_value_and_shrinks_with_images():
     widths = []
-    for images in (LEAST_IMAGES, 20 * LEAST_IMAGES):
+    for images in (LEAST_IMAGES, 12 * LEAST_IMAGES):
         for name, found in estimates([counts(images), counts(images, 0.6)], ["iou", "niou", "f1", "pd", "fa"]).items():
             assert found.low < found.mean < found.high, name
         widths.append(found.high - found.low)
