@@ -1,7 +1,6 @@
 """What is measured on one set of score maps: counts, metrics, areas under curves, calibration."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +10,7 @@ from datransnet.metrics import (
     COUNT_FIELDS,
     Budget,
     Curves,
+    Score,
     as_columns,
     calibration,
     count,
@@ -59,24 +59,22 @@ def operating_points(
     """
     maps, images = choosing
     found = evaluate(zip(maps, images.masks, strict=True), [convention])
-    points, known = [], dict[float, OperatingPoint]()
+    points, known = [], dict[float, tuple[Counts, Score]]()
     for budget in budgets:
         for cautious in (False, True):
             threshold = operating_point(found, convention, budget, cautious)
             if threshold not in known:
-                known[threshold] = _scored_at(threshold, *reported, convention, budget)
-            points.append(replace(known[threshold], budget=budget, cautious=cautious))
+                known[threshold] = counted_at(threshold, *reported, convention)
+            points.append(OperatingPoint(budget, cautious, threshold, *known[threshold]))
     return points
 
 
-def _scored_at(
-    threshold: float, maps: Sequence[Scores], images: Images, convention: str, budget: Budget
-) -> OperatingPoint:
+def counted_at(threshold: float, maps: Sequence[Scores], images: Images, convention: str) -> tuple[Counts, Score]:
     """Counts of each image and metrics at a threshold."""
     rule = convention_named(convention)
     pairs = zip(maps, images.masks, strict=True)
     columns = as_columns([count(scores, mask, rule, threshold) for scores, mask in pairs])
-    return OperatingPoint(budget, False, threshold, counts=plain(columns), scores=summarise(columns))
+    return plain(columns), summarise(columns)
 
 
 def plain(columns: Mapping[str, npt.NDArray[np.int64]]) -> Counts:

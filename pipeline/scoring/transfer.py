@@ -3,14 +3,11 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from datransnet.data.dataset import Images, load_part
 from datransnet.errors import DataError, ParameterError
-from datransnet.metrics import as_columns, count, summarise
-from datransnet.metrics.conventions import convention_named
+from datransnet.metrics import Budget
 from pipeline.scoring.evaluation import Counts, OperatingPoint, ScoredRun, StudyEvaluation
-from pipeline.scoring.score_run import plain
+from pipeline.scoring.score_run import counted_at
 from pipeline.scoring.trained import Trained, all_trained
 from pipeline.scoring.transferred import Transfer
 from pipeline.study.handover import read_result
@@ -42,6 +39,11 @@ class _Member:
         return self.study.params.study
 
     @property
+    def budgets(self) -> list[Budget]:
+        """What its thresholds were chosen for."""
+        return [point.budget for point in self.winners[0][1].operating]
+
+    @property
     def seen(self) -> set[str]:
         """Digests of the images that the winner learnt from or was chosen on."""
         return {item.image for item in self.study.manifest.items if item.part in self.evaluation.rules.sees}
@@ -55,7 +57,8 @@ def transfer(studies: Sequence[Study], each: Callable[[str], object]) -> list[Tr
         each: is told what is scored next.
 
     Raises:
-        ParameterError: if there are fewer than two, two of one name, or other levels of grey in one of them.
+        ParameterError: if there are fewer than two, two of one name, or one whose thresholds or images mean something
+            else: another first convention, other budgets, other levels of grey.
         DataError: if a study is not finished, or its data is gone.
     """
     members = [_Member.of(study) for study in studies]
@@ -65,6 +68,11 @@ def transfer(studies: Sequence[Study], each: Callable[[str], object]) -> list[Tr
     if len({str(member.study.manifest.levels) for member in members}) > 1:
         raise ParameterError("The studies' images have other levels of grey (data.levels): set one for all.")
     convention = members[0].evaluation.conventions[0]
+    if len({(member.evaluation.conventions[0], *member.budgets) for member in members}) > 1:
+        raise ParameterError(
+            "The studies chose their thresholds for other things: give all the same first of evaluate.conventions, "
+            "evaluate.max_fa and evaluate.max_alarms, and run `dvc repro` in each."
+        )
     found = []
     for home in members:
         for away in members:
@@ -84,8 +92,16 @@ def _transfer(home: _Member, away: _Member, convention: str) -> Transfer:
         name = "test" if home is away else f"{away.study.manifest.digest[:16]}-test"
         every = trained.scores(name, away.test)
         maps = [every[place] for place in kept]
-        counts.append(_counts_at(0.5, maps, images, convention))
-        points.append([_moved(point, maps, images, convention) for point in run.operating if not point.cautious])
+        counts.append(counted_at(0.5, maps, images, convention)[0])
+        points.append(
+            [
+                OperatingPoint(
+                    point.budget, False, point.threshold, *counted_at(point.threshold, maps, images, convention)
+                )
+                for point in run.operating
+                if not point.cautious
+            ]
+        )
     return Transfer(
         trained_on=home.name,
         scored_on=away.name,
@@ -95,16 +111,3 @@ def _transfer(home: _Member, away: _Member, convention: str) -> Transfer:
         counts=counts,
         points=[list(seeds) for seeds in zip(*points, strict=True)],
     )
-
-
-def _counts_at(threshold: float, maps: Sequence[np.ndarray], images: Images, convention: str) -> Counts:
-    rule = convention_named(convention)
-    pairs = zip(maps, images.masks, strict=True)
-    return plain(as_columns([count(scores, mask, rule, threshold) for scores, mask in pairs]))
-
-
-def _moved(point: OperatingPoint, maps: Sequence[np.ndarray], images: Images, convention: str) -> OperatingPoint:
-    """An operating point on other images."""
-    counts = _counts_at(point.threshold, maps, images, convention)
-    scores = summarise({name: np.asarray(column) for name, column in counts.items()})
-    return OperatingPoint(point.budget, point.cautious, point.threshold, counts, scores)

@@ -16,7 +16,7 @@ class Transfer:
         images: of that test part that were scored.
         left_out: of that test part that the winner has seen, by their pixels.
         counts: of each seed at 0.5, image by image.
-        points: for each budget of the first study: each seed's operating point, on the second study's images.
+        points: for each budget, the same in both studies: each seed's operating point, on the second study's images.
     """
 
     trained_on: str

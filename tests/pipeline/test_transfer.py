@@ -67,7 +67,13 @@ def test_what_cannot_be_transferred_is_told(pair, tmp_path):
     assert "at least two studies" in first.run("transfer", str(first.folder), str(first.folder)).stderr
     empty = first.run("transfer", str(first.folder), str(tmp_path))
     assert (empty.returncode, "is no study" in empty.stderr) == (2, True)
-    (second.folder / "results/evaluation/evaluation.json").unlink()
+    results = second.folder / "results/evaluation/evaluation.json"
+    results.write_text(
+        results.read_text(encoding="utf-8").replace('"limit": 2e-05', '"limit": 0.001'), encoding="utf-8"
+    )
+    other = first.run("transfer", str(first.folder), str(second.folder))
+    assert (other.returncode, "evaluate.max_fa" in other.stderr) == (2, True)
+    results.unlink()
     unfinished = first.run("transfer", str(first.folder), str(second.folder))
     assert (unfinished.returncode, "evaluate" in unfinished.stderr) == (3, True)
 
