@@ -3,13 +3,11 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from jinja2 import Environment, StrictUndefined
 
 from datransnet.atomic import atomic_path, write_text
 from pipeline.console import say
@@ -31,6 +29,7 @@ from pipeline.reporting.figures import (
 from pipeline.reporting.hierarchical_table import hierarchical_table
 from pipeline.reporting.interactive import interactive_curves, library
 from pipeline.reporting.operating_table import operating_table
+from pipeline.reporting.page import page
 from pipeline.reporting.planning import planning_table
 from pipeline.reporting.published import reference_tables
 from pipeline.reporting.result_tables import (
@@ -205,8 +204,6 @@ def _write_plots(study: Study, found: _Results) -> None:
 
 def _page(study: Study, found: _Results, tables: Mapping[str, Table], sentences: list[str]) -> str:
     """The report as one HTML page."""
-    template = files("pipeline.reporting").joinpath("templates/report.html").read_text(encoding="utf-8")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     drawn = {name: study.reports / "figures" / f"{name}.png" for name in FIGURES}
     sections = {
         title: {
@@ -216,7 +213,8 @@ def _page(study: Study, found: _Results, tables: Mapping[str, Table], sentences:
         }
         for title, (named, shown) in SECTIONS.items()
     }
-    return environment.from_string(template).render(
+    return page(
+        "report.html",
         study=study.params.study,
         dataset=found.evaluation.dataset,
         card=study.params.data.card,

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from datransnet.atomic import atomic_path
+from datransnet.atomic import atomic_path, write_text
 from datransnet.errors import ParameterError
 from pipeline.console import say
+from pipeline.reporting.page import page
 from pipeline.reporting.transfer_table import transfer_tables
 from pipeline.scoring.transfer import transfer
 from pipeline.study.study import Study
@@ -16,7 +17,7 @@ def show_transfer(folders: Sequence[Path], out: Path | None) -> None:
 
     Args:
         folders: of the studies.
-        out: where CSV, Markdown and LaTeX go, or None.
+        out: where the page, CSV, Markdown and LaTeX go, or None.
 
     Raises:
         ParameterError: if a folder is no study, or as `transfer` says.
@@ -33,4 +34,6 @@ def show_transfer(folders: Sequence[Path], out: Path | None) -> None:
         with atomic_path(out) as partial:
             for table in tables:
                 table.write(partial)
-        say(f"All of it: {out}/transfer.md")
+            names = list(dict.fromkeys(each.trained_on for each in found))
+            write_text(partial / "transfer.html", page("transfer.html", studies=names, shown=tables))
+        say(f"All of it: {out}/transfer.html")
