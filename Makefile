@@ -19,7 +19,7 @@ WITHOUT_GIT = d="$$PWD"; until [ -e "$$d/.git" ] || [ -z "$$d" ]; do d="$${d%/*}
   if [ -z "$$d" ] || git check-ignore --quiet . 2>/dev/null; then $(VENV)/bin/python -m dvc config --local core.no_scm true; fi
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test test-faults test-cluster test-oldest check notebooks recompute lint bench ui docs lock clean
+.PHONY: help setup repro test test-faults test-cluster test-oldest check notebooks recompute lint bench ui ui-search docs lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 12
@@ -82,6 +82,9 @@ bench: $(VENV)/.ready ## network, loader, evaluation and sweep against their pla
 
 ui: $(VENV)/.ready ## compare runs in the MLflow UI on http://127.0.0.1:5000 (PORT=…)
 	@python -m pipeline ui --port $(call quoted,$(PORT))
+
+ui-search: $(VENV)/.ready ## look at searches in Optuna's dashboard on http://127.0.0.1:5000 (PORT=…)
+	@python -m pipeline ui --search --port $(call quoted,$(PORT))
 
 docs: $(VENV)/.ready ## write the reference pages and the README's results anew
 	python docs/generate.py

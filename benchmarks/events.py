@@ -120,50 +120,48 @@ def tracking(folder: Path, database: str, trials: int, seconds: float) -> dict[s
         os.killpg(server.pid, 9)
 
 
-def storage(folder: Path, database: str, running: int) -> dict[str, float]:
-    """Suggestions with ends, and Ray's reports to Optuna, a second, with a thousand trials known."""
+def storage(folder: Path, database: str) -> dict[str, float]:
+    """Suggestions, points kept and ends told, a second, with a thousand trials known."""
     import optuna
 
-    from pipeline.search.ray_tune import Searcher
-    from pipeline.search.sampler import SeededByPosition
+    from pipeline.search.memory import Memory
+    from pipeline.search.sampler import Sampler
+    from pipeline.search.schedule import Standing
+    from pipeline.study.search_space import Interval
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     kept = optuna.storages.RDBStorage(database or f"sqlite:///{folder / 'search.db'}")
-    space = {f"x{index}": optuna.distributions.FloatDistribution(0, 1) for index in range(5)}
-    known = optuna.create_study(storage=kept, study_name="events", direction="maximize", load_if_exists=True)
+    space = {f"recipe.x{index}": Interval(low=0, high=1) for index in range(5)}
+    study = optuna.create_study(storage=kept, study_name="events", direction="maximize", load_if_exists=True)
     rng = np.random.default_rng(0)
-    values = [{name: float(rng.random()) for name in space} for _ in range(1000)]
-    known.add_trials([optuna.trial.create_trial(params=v, distributions=space, value=sum(v.values())) for v in values])
-    searcher = Searcher(space, metric="iou", mode="max", sampler=SeededByPosition(0), study_name="events", storage=kept)
+    points = [{name: float(rng.random()) for name in space} for _ in range(1000)]
+    standings = [Standing(point, 0, [sum(point.values())]) for point in points]
     started = time.perf_counter()
-    for number in range(20):
-        searcher.suggest(f"t{number}")
+    asked = Sampler("tpe", space, 0).ask(standings, 20)
     suggestions = 20 / (time.perf_counter() - started)
+    memory = Memory(study, space)
     started = time.perf_counter()
-    for number in range(200):
-        searcher.on_trial_result(f"t{number % 20}", {"iou": 0.5, "training_iteration": 1 + number // 20})
-    reports = 200 / (time.perf_counter() - started)
+    for point, marks in asked:
+        memory.keep(point, marks)
+    points_kept = 20 / (time.perf_counter() - started)
     started = time.perf_counter()
     for number in range(20):
-        searcher.on_trial_complete(f"t{number}", {"iou": 0.5})
+        memory.tell(number, [0.5], {})
     ends = 20 / (time.perf_counter() - started)
-    return {"suggestions_a_second": suggestions, "reports_a_second": reports, "ends_a_second": ends}
+    return {"suggestions_a_second": suggestions, "points_kept_a_second": points_kept, "ends_a_second": ends}
 
 
-def scheduler(trials: int) -> float:
-    """Reports a second that ASHA takes."""
-    from pipeline.search.ray_tune import make_scheduler
+def schedule(trials: int) -> float:
+    """Decisions a second of ASHA, the rule that is asked most often."""
+    from pipeline.search.schedule import Schedule, Standing
 
-    asha = make_scheduler(Tune(trials=trials, epochs=EPOCHS, grace=5, space={"recipe.lr": {"low": 1e-4, "high": 1e-2}}))
-    nobody: Any = SimpleNamespace(get_live_trials=list)
-    known: list[Any] = [SimpleNamespace(trial_id=str(number)) for number in range(trials)]
-    for trial in known:
-        asha.on_trial_add(nobody, trial)
+    space: Any = {"recipe.lr": {"low": 1e-4, "high": 1e-2}}
+    rule = Schedule.of(Tune(trials=trials + 1, epochs=EPOCHS, grace=5, scheduler="asha", space=space), 1)
+    known = [Standing({}, 0, [number / trials]) for number in range(trials)]
     started = time.perf_counter()
-    for epoch in range(1, 11):
-        for number, trial in enumerate(known):
-            asha.on_trial_result(nobody, trial, {"training_iteration": epoch, "iou": number / trials})
-    return 10 * trials / (time.perf_counter() - started)
+    for _ in range(10):
+        rule.legs(known)
+    return 10 / (time.perf_counter() - started)
 
 
 def table(folder: Path, trials: int) -> float:
@@ -196,9 +194,9 @@ def main() -> None:
         found: dict[str, Any] = {
             "needed_reports_a_second": options.trials / EVERY,
             "needed_ends_a_second": options.trials / EVERY / (EPOCHS * (1 / 4 + 3 / 4 / 4)),
-            "scheduler_reports_a_second": scheduler(options.trials),
+            "schedule_decisions_a_second": schedule(options.trials),
             "table_seconds": table(folder, options.trials),
-            "storage": storage(folder, options.storage, options.trials),
+            "storage": storage(folder, options.storage),
             "tracking": tracking(folder, options.tracking, options.trials, options.seconds),
         }
     finally:

@@ -220,13 +220,14 @@ def profile(
 @app.command()
 def ui(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port of 127.0.0.1 where the UI will be.")] = 5000,
+    search: Annotated[bool, typer.Option("--search", help="Optuna's dashboard of the searches instead.")] = False,
     debug: Debug = False,
 ) -> None:
-    """Compare runs in the MLflow UI."""
+    """Compare runs in the MLflow UI, or look at searches in Optuna's dashboard."""
     with _studying(debug) as study:
-        from pipeline.commands.ui import serve_ui
+        from pipeline.commands.ui import serve_searches, serve_ui
 
-        serve_ui(study, port)
+        (serve_searches if search else serve_ui)(study, port)
 
 
 @app.command()

@@ -37,6 +37,7 @@ from pipeline.reporting.result_tables import (
     main_table,
     search_table,
     selection_table,
+    tuning_table,
 )
 from pipeline.reporting.table import COLUMNS, Table
 from pipeline.reporting.verdict import in_numbers, verdict
@@ -59,9 +60,11 @@ FIGURES = {
     "to the median size and above, with 95 % intervals.",
     "calibration": "Reliability of the winner's scores: of the pixels with about that score, the share that is target, "
     "and how many there are.",
-    "search": "The search: best validation IoU of each trial over its epochs, and the best so far.",
+    "search": "The search: best validation IoU of each trial over its epochs, and the best so far. Dashed: the median "
+    "of the best of as many draws from these trials, with a band that holds the whole curve with 95 % whatever their "
+    "distribution (Kolmogorov-Smirnov); the trials of a search that learns are better than draws.",
     "slices": "Validation IoU over each searched value, later trials darker; in the title the share of what sets the "
-    "better trials apart (PED-ANOVA), where there are enough trials to say.",
+    "better trials apart (PED-ANOVA) with its 95 % interval over trials, where there are enough of them to say.",
     "parallel": "Every trial as a line through its values, good ones dark.",
     "pareto": "Validation IoU against cost; filled dots are trials that no other beats in everything.",
     "training": "Training loss and validation IoU of the winner on each seed.",
@@ -72,7 +75,7 @@ SECTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "Results": (("main", "references", "references_apart", "hierarchical", "selection"), ("examples",)),
     "Curves and operating point": (("operating",), ("roc", "calibration")),
     "Ablations": (("ablation", "components", "planning", "cost"), ()),
-    "Search": (("search",), ("search", "slices", "parallel", "pareto", "training")),
+    "Search": (("search", "tuning"), ("search", "slices", "parallel", "pareto", "training")),
     "Detection limit": (("detection_limit",), ("detection_limit",)),
 }
 """Tables and figures of each section of the page."""
@@ -144,6 +147,7 @@ def _tables(found: _Results) -> dict[str, Table]:
         planning_table(evaluation, found.costs),
         cost_table(evaluation, found.costs),
         search_table(found.tuned),
+        tuning_table(found.tuned),
         limit_table(detection_limit(targets), targets["pixels"].median()),
     ]
     return {table.name: table for table in tables if table}

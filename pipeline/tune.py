@@ -3,7 +3,7 @@
 from pipeline.parallel.train_stage import make_jobs
 from pipeline.runs.check_models import check_models
 from pipeline.runs.gpu_share import with_share
-from pipeline.search.optuna_study import open_study
+from pipeline.search.memory import open_memory
 from pipeline.search.space import Point
 from pipeline.search.sweep import Sweep, alone, identity_of
 from pipeline.search.trial import Trial, run_of
@@ -26,7 +26,7 @@ def main(study: Study) -> None:
             name = f"trial-{runs[0].key[:6]}"
             return Trial(dict(point), make_jobs(study, [(name, run) for run in runs]))
 
-        sweep = Sweep(params, open_study(study, f"{params.study}-{identity}"), make_trial)
+        sweep = Sweep.of(study, open_memory(study, f"{params.study}-{identity}"), make_trial)
         parent.follow(sweep.trainings)
         try:
             sweep.run(study, identity)

@@ -82,7 +82,7 @@ ROOMS = {
     "search": {"study", "runs", "parallel", "console"},
     "scoring": {"study", "runs"},
     "reporting": {"study", "scoring"},
-    "commands": {"study", "runs", "tracking", "scoring", "reporting", "console"},
+    "commands": {"study", "runs", "tracking", "search", "scoring", "reporting", "console"},
 }
 
 
@@ -166,7 +166,7 @@ def test_each_heavy_library_has_its_room():
         "mlflow": {"tracking"},
         "matplotlib": {"reporting"},
         "plotly": {"reporting"},
-        "jinja2": {"report"},
+        "jinja2": {"reporting"},
         "rich": {"console"},
     }
 

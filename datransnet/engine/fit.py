@@ -30,7 +30,8 @@ from datransnet.seeding import derive_seed
 
 Epoch = dict[str, float]
 """Metrics of an epoch: epoch (from 1), loss, lr, seconds; after a validation also val_iou, val_niou, val_pd, val_fa,
-and watched_iou where images are watched; best_iou and best_epoch so far."""
+val_soft_iou, val_average_precision and val_cross_entropy, and watched_iou where images are watched; best_iou and
+best_epoch so far."""
 
 
 @dataclass
@@ -128,10 +129,11 @@ class _Training:
 
     def validate(self, validation: Images, number: int) -> dict[str, float]:
         """Metrics on the validation part; remembers the weights if they are the best so far."""
-        score = score_images(self.judged, validation, self.recipe, self.device)
+        score, signals = score_images(self.judged, validation, self.recipe, self.device)
         if score.iou > self.best.iou:
             self.best = Best(score.iou, number, copy.deepcopy(self.judged.state_dict()))
-        return {"val_iou": score.iou, "val_niou": score.niou, "val_pd": score.pd, "val_fa": score.fa}
+        metrics = {"iou": score.iou, "niou": score.niou, "pd": score.pd, "fa": score.fa, **vars(signals)}
+        return {f"val_{name}": value for name, value in metrics.items()}
 
 
 def finished(recipe: Recipe, history: list[Epoch]) -> bool:
@@ -188,7 +190,7 @@ def fit(
         if epoch % recipe.validate_every == 0 or epoch == recipe.epochs:
             metrics |= training.validate(validation, epoch)
             if watched is not None:
-                metrics["watched_iou"] = score_images(training.judged, watched, recipe, device).iou
+                metrics["watched_iou"] = score_images(training.judged, watched, recipe, device)[0].iou
         best = training.best
         metrics |= {"best_iou": max(best.iou, 0.0), "best_epoch": best.epoch, "seconds": time.perf_counter() - started}
         training.history.append(metrics)

@@ -12,7 +12,9 @@ from datransnet.data.images import Luminance
 from datransnet.data.loader import shrink, to_input
 from datransnet.data.transforms import resize_image
 from datransnet.engine.recipe import Recipe
+from datransnet.metrics.counts import Mask
 from datransnet.metrics.score import Score, score
+from datransnet.metrics.signals import Signals, SignalSums
 from datransnet.models.registry import Network
 
 ScoreMap = npt.NDArray[np.float64]
@@ -100,6 +102,13 @@ def predict(model: Network, data: Images, recipe: Recipe, device: str = "cpu") -
         yield predict_image(model, image, recipe, device)
 
 
-def score_images(model: Network, data: Images, recipe: Recipe, device: str = "cpu") -> Score:
-    """Metrics of a network on some images, convention ``basicirstd``."""
-    return score(zip(predict(model, data, recipe, device), data.masks, strict=True))
+def score_images(model: Network, data: Images, recipe: Recipe, device: str = "cpu") -> tuple[Score, Signals]:
+    """Metrics of a network on some images, convention ``basicirstd``, and what moves before they do."""
+    sums = SignalSums()
+
+    def pairs() -> Iterator[tuple[ScoreMap, Mask]]:
+        for scores, mask in zip(predict(model, data, recipe, device), data.masks, strict=True):
+            sums.add(scores, mask)
+            yield scores, mask
+
+    return score(pairs()), sums.signals()

@@ -30,7 +30,7 @@ class Convention:
             such a pixel is in the union, and where it is predicted, in it twice. Only masks given as shares of white
             hold any; those of a study are black and white.
         reach: of ``"pixels"``: rows and columns around a target's pixels where a predicted pixel detects it.
-        range: of ``"pixels"``: rows and columns around targets' pixels where a predicted pixel is no false alarm.
+        margin: of ``"pixels"``: rows and columns around targets' pixels where a predicted pixel is no false alarm.
         over: what Fa is a share of: all pixels of the ``"image"``, or those of its ``"background"``.
     """
 
@@ -42,7 +42,7 @@ class Convention:
     empty: bool = True
     grey: Literal["target", "unmatched"] = "target"
     reach: int = 0
-    range: int = 0
+    margin: int = 0
     over: Literal["image", "background"] = "image"
 
 
@@ -55,7 +55,7 @@ CONVENTIONS = {
         Convention("lesps", False, "areas", "LESPS, and BasicIRSTD before 2024-01-25", grey="unmatched"),
         Convention("rpcanet", True, "pixels", "RPCANet and L-RPCANet", scaled_iou=True, empty=False, over="background"),
         Convention("drpcanet", True, "areas", "DRPCA-Net", scaled_iou=True),
-        Convention("shooting", False, "pixels", "the shooting rule of pyirstdmetrics, after DTUM", reach=1, range=4),
+        Convention("shooting", False, "pixels", "the shooting rule of pyirstdmetrics, after DTUM", reach=1, margin=4),
     )
 }
 

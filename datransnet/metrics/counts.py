@@ -174,7 +174,7 @@ def _detections(predicted: _Prediction, targets: Components, convention: Convent
         truth = targets.labels > 0
         detected = np.unique(targets.labels[truth & widened(predicted.binary, convention.reach)])
         used = found.labels[predicted.binary & widened(truth, convention.reach)]
-        false = found.labels[predicted.binary & ~widened(truth, convention.range)]
+        false = found.labels[predicted.binary & ~widened(truth, convention.margin)]
         return len(detected), len(np.setdiff1d(false, used)), len(false)
     used_by = predicted.owner[predicted.owner >= 0]
     unused = np.delete(found.areas, used_by)

@@ -249,7 +249,7 @@ def _overlaps(
     peaks = np.asarray(ndimage.maximum(reached, targets.labels, np.arange(1, len(targets) + 1)), dtype=scores.dtype)
     hit, false = (
         np.bincount(np.searchsorted(thresholds.astype(scores.dtype), values), minlength=len(thresholds) + 1)
-        for values in (peaks, scores[~widened(truth, convention.range)])
+        for values in (peaks, scores[~widened(truth, convention.margin)])
     )
     return hit[:0:-1].cumsum()[::-1], false[:0:-1].cumsum()[::-1]
 

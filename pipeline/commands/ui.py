@@ -1,4 +1,4 @@
-"""The MLflow UI of what the studies of a home did."""
+"""The MLflow UI of what the studies of a home did, and the dashboard of a study's searches."""
 
 import os
 import socket
@@ -35,6 +35,24 @@ def serve_ui(study: Study, port: int) -> None:
     say(f"MLflow UI of {study.home}: http://127.0.0.1:{port} (Ctrl-C ends it)")
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
     os.execv(sys.executable, [*command, "--backend-store-uri", store, "--default-artifact-root", artifacts])
+
+
+def serve_searches(study: Study, port: int) -> None:
+    """Become Optuna's dashboard, until Ctrl-C.
+
+    Raises:
+        DATransNetError: if the port or the search's database cannot be had.
+        ParameterError: if there was no search yet.
+    """
+    from optuna_dashboard import run_server
+
+    from pipeline.search.memory import storage_of
+
+    if study.params.cluster.storage is None and not (study.runs / "search.db").exists():
+        raise ParameterError(f"There was no search in {study.runs} yet. `python -m pipeline tune` makes one.")
+    _try(port)
+    say(f"Searches of {study.runs}: http://127.0.0.1:{port} (Ctrl-C ends it)")
+    run_server(storage_of(study), host="127.0.0.1", port=port)
 
 
 def _try(port: int) -> None:

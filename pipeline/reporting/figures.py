@@ -11,8 +11,9 @@ import numpy.typing as npt
 import pandas as pd
 from PIL import Image
 
+from pipeline.reporting.tuning_curve import tuning_curve
 from pipeline.scoring.evaluation import ScoredRun, StudyEvaluation
-from pipeline.study.handover import TrialResult
+from pipeline.study.handover import Importance, TrialResult
 from pipeline.study.params import WINNER
 from pipeline.study.search_space import section_and_name
 from pipeline.study.status import Status
@@ -133,9 +134,13 @@ def search_figure(trials: Sequence[TrialResult]) -> Figure:
         left.plot(epochs, trial.history, color=colour, alpha=0.8, marker=".", linewidth=1)
     left.set(title="trials (grey: stopped before their end)", xlabel="epoch", ylabel="best validation IoU")
     values = [trial.best_iou for trial in trials]
-    right.plot(range(1, len(values) + 1), values, "o", color=COLOURS[0])
-    right.step(range(1, len(values) + 1), np.maximum.accumulate(values), where="post", color=COLOURS[1])
-    right.set(title="best so far", xlabel="trial", ylabel="validation IoU")
+    numbers = range(1, len(values) + 1)
+    right.plot(numbers, values, "o", color=COLOURS[0])
+    right.step(numbers, np.maximum.accumulate(values), where="post", color=COLOURS[1])
+    curve = tuning_curve(values, numbers)
+    right.plot(numbers, curve.median, color=COLOURS[2], linestyle="--")
+    right.fill_between(numbers, curve.low, curve.high, color=COLOURS[2], alpha=0.15, linewidth=0)
+    right.set(title="best so far; dashed: of as many draws", xlabel="trial", ylabel="validation IoU")
     return figure
 
 
@@ -157,7 +162,11 @@ def _dimensions(trials: Sequence[TrialResult]) -> list[str]:
     return list(dict.fromkeys(key for trial in trials for key in trial.point))
 
 
-def slices_figure(trials: Sequence[TrialResult], importances: Mapping[str, float]) -> Figure:
+def _importance(found: Importance | None) -> str:
+    return f"\n{found.share:.0%} [{found.low:.0%}, {found.high:.0%}]" if found else ""
+
+
+def slices_figure(trials: Sequence[TrialResult], importances: Mapping[str, Importance]) -> Figure:
     """Validation IoU over each searched parameter, with a dot for each trial, and its importance in the title."""
     names = _dimensions(trials)
     figure, axes = plt.subplots(1, len(names), figsize=(2.3 * len(names), 2.5), sharey=True, squeeze=False)
@@ -166,7 +175,7 @@ def slices_figure(trials: Sequence[TrialResult], importances: Mapping[str, float
         places, labels, logarithmic = _scale([trial.point[name] for trial in shown])
         order = [trial.number for trial in shown]
         axis.scatter(places, [t.best_iou for t in shown], c=order, cmap="Blues", vmin=-len(trials) / 2, s=18)
-        title = section_and_name(name)[1] + (f" ({importances[name]:.0%})" if name in importances else "")
+        title = section_and_name(name)[1] + _importance(importances.get(name))
         axis.set_title(title, fontsize=8)
         if logarithmic:
             axis.set_xscale("log")

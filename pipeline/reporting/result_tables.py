@@ -21,6 +21,7 @@ from pipeline.reporting.statistics import (
     holm,
 )
 from pipeline.reporting.table import COLUMNS, Numbers, Table, cell, cells, numbers, p_cell
+from pipeline.reporting.tuning_curve import tuning_curve
 from pipeline.scoring.costs import Costs
 from pipeline.scoring.evaluation import Counts, ScoredPeer, ScoredRun, StudyEvaluation
 from pipeline.study.handover import Tuned
@@ -178,6 +179,30 @@ def search_table(tuned: Tuned, top: int = 10) -> Table:
     ]
     counts = f"{len(tuned.trials)} trials, {sum(trial.epochs for trial in tuned.trials)} epochs in all"
     return Table("search", "Search, best trials", f"{counts}; chosen by validation IoU only.", rows, values)
+
+
+def tuning_table(tuned: Tuned) -> Table:
+    """What searches of other lengths would find."""
+    found = [trial.best_iou for trial in tuned.trials]
+    numbers = [2**power for power in range(len(found).bit_length() + 1)]  # up to twice or four times as many
+    curve, epochs = tuning_curve(found, numbers), sum(trial.epochs for trial in tuned.trials) / len(found)
+    rows, values = [], []
+    for number, low, median, high in zip(numbers, curve.low, curve.median, curve.high, strict=True):
+        rows.append(
+            {
+                "trials": str(number),
+                "epochs": f"{number * epochs:.0f}",
+                "validation IoU (%)": f"{100 * median:.2f} [{100 * low:.2f}, {100 * high:.2f}]",
+            }
+        )
+        values.append({"trials": number, "epochs": number * epochs, "iou": median, "low": low, "high": high})
+    more = curve.high[-1] - max(found)
+    note = (
+        "Median of the best of so many draws from the trials of this search, with a 95 % band that holds all lines at "
+        "once whatever their distribution; a trial that was stopped counts with what it had reached. A search that "
+        f"learns finds more. {numbers[-1]} trials would find at most {100 * more:.2f} points more than this one has."
+    )
+    return Table("tuning", "What more trials would find", note, rows, values)
 
 
 def _shown(value: Any) -> str:

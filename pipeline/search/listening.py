@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from ray import tune
@@ -17,22 +18,20 @@ class Listener(tune.Callback):
     """Shows the progress of all trials on the terminal while Ray runs them."""
 
     def __init__(
-        self, progress: Progress, failures: "Failures", trials: dict[str, Trial], make_trial: MakeTrial
+        self, progress: Progress, failures: "Failures", trials: Sequence[Trial], make_trial: MakeTrial
     ) -> None:
         self.progress, self.failures, self.trials, self.make_trial = progress, failures, trials, make_trial
         self._due = 0.0
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Add a trial to the table."""
-        found = self.make_trial(trial.config)
-        self.trials[found.key] = found
-        self.failures.names[str(trial)] = found.jobs[0].name
+        """Learn what Ray calls it."""
+        self.failures.names[str(trial)] = self.make_trial(trial.config["point"]).jobs[0].name
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Refresh the table, at most once a second, and for at most a twentieth of the time."""
         started = time.monotonic()
         if started > self._due:
-            self.progress.update([trial.row() for trial in self.trials.values()], cluster_use())
+            self.progress.update([trial.row() for trial in list(self.trials)], cluster_use())
             self._due = time.monotonic() + max(1.0, 20 * (time.monotonic() - started))
 
 

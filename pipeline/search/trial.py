@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import zip_longest
+from itertools import islice, zip_longest
 from statistics import fmean
 from typing import Any
 
@@ -16,7 +16,7 @@ from pipeline.runs.run import Run, plan
 from pipeline.search.space import Point, decoded
 from pipeline.study.handover import TrialResult
 from pipeline.study.params import Params
-from pipeline.study.search_space import section_and_name
+from pipeline.study.search_space import SMALLER, Signal, section_and_name
 from pipeline.study.status import Status
 
 
@@ -56,9 +56,23 @@ class Trial:
         failed = (record for record in self.records() if record and record.status is Status.FAILED)
         return next((record.reason for record in failed if record.finished >= since), "")
 
-    def history(self) -> list[float]:
+    def value(self, epoch: int, signal: Signal) -> float | None:
+        """What it was worth after an epoch, mean over seeds, greater is better: ``iou`` is that of the best epoch so
+        far, another signal that of the last look at the validation part.
+
+        None if a seed has not come so far; one that ended sooner keeps its last.
+        """
+        name, sign = ("best_iou", 1.0) if signal == "iou" else (f"val_{signal}", -1.0 if signal in SMALLER else 1.0)
+        found = []
+        for record in self.records():
+            if record is None or (len(record.history) < epoch and record.status is not Status.DONE):
+                return None
+            found.append(next(sign * look[name] for look in reversed(record.history[:epoch]) if name in look))
+        return fmean(found)
+
+    def history(self, epochs: int | None = None) -> list[float]:
         """Best validation IoU up to each epoch, mean over seeds; a seed that ended sooner keeps its last."""
-        seeds = [[epoch["best_iou"] for epoch in record.history] for record in self.records() if record]
+        seeds = [[epoch["best_iou"] for epoch in record.history[:epochs]] for record in self.records() if record]
         longest = max(map(len, seeds), default=0)
         return [fmean(seed[min(epoch, len(seed) - 1)] for seed in seeds if seed) for epoch in range(longest)]
 
@@ -91,8 +105,8 @@ def run_of(params: Params, manifest: Manifest, point: Point, replicate: int = 0)
     return plan(params, manifest, model, replace(params.recipe, **recipe), replicate)
 
 
-def side_by_side(jobs: list[Job]) -> Generator[float, None, None]:
-    """Train a trial's seeds epoch by epoch; yields the mean of their best validation IoU.
+def side_by_side(jobs: list[Job], until: int) -> Generator[float, None, None]:
+    """Train a trial's seeds epoch by epoch up to one; yields the mean of their best validation IoU.
 
     Raises:
         TrainingError: if a seed's run diverges, or did so earlier: the search has other points to try.
@@ -104,7 +118,7 @@ def side_by_side(jobs: list[Job]) -> Generator[float, None, None]:
     runs = [execute(job) for job in jobs]
     best = [0.0] * len(jobs)
     try:
-        for epochs in zip_longest(*runs):
+        for epochs in islice(zip_longest(*runs), until):
             best = [epoch["best_iou"] if epoch else value for epoch, value in zip(epochs, best, strict=True)]
             yield fmean(best)
     finally:
@@ -112,18 +126,18 @@ def side_by_side(jobs: list[Job]) -> Generator[float, None, None]:
             run.close()
 
 
-def describe(number: int, trial: Trial, params: Params, costs: Mapping[str, float] | None = None) -> TrialResult:
-    """A trial as it is handed on; ``costs`` are what the search heard, measured here where it heard nothing."""
-    history, records = trial.history(), [record for record in trial.records() if record]
+def describe(number: int, trial: Trial, status: Status, epochs: int, costs: Mapping[str, float]) -> TrialResult:
+    """A trial as it is handed on: what became of it, up to which epoch it was sent, what its network takes."""
+    history, records = trial.history(epochs), [record for record in trial.records() if record]
     return TrialResult(
         number=number,
         key=trial.key,
         keys=[job.run.key for job in trial.jobs],
-        status=trial.status,
+        status=status,
         reason=next((record.reason for record in records if record.reason), ""),
-        epochs=sum(len(record.history) for record in records),
-        best_iou=history[-1] if history and trial.status is not Status.INFEASIBLE else 0.0,
-        costs=dict(trial.costs(params.tune.objectives) if costs is None else costs),
+        epochs=sum(min(len(record.history), epochs) for record in records),
+        best_iou=history[-1] if history and status is not Status.INFEASIBLE else 0.0,
+        costs=dict(costs),
         point=trial.point,
         history=history,
     )

@@ -101,6 +101,21 @@ class TrialResult:
 
 
 @dataclass(frozen=True)
+class Importance:
+    """How much a searched parameter matters.
+
+    Attributes:
+        share: of what sets the better trials apart, in [0, 1].
+        low: lower end of its 95 % interval over trials.
+        high: upper end.
+    """
+
+    share: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
 class Tuned:
     """``results/tune.json``: what the search found.
 
@@ -108,14 +123,15 @@ class Tuned:
         best: the winner.
         trials: all trials, in their order.
         objectives: what was searched for: ``iou`` first, then costs.
-        importances: searched parameter → its share of what sets the better trials apart; empty with too few trials.
+        importances: searched parameter → its share of what sets the better trials apart, the greatest first; empty with
+            too few trials.
         pareto: numbers of the trials that no other beats in every objective.
     """
 
     best: Best
     trials: list[TrialResult]
     objectives: list[str]
-    importances: dict[str, float]
+    importances: dict[str, Importance]
     pareto: list[int]
 
 

@@ -9,6 +9,12 @@ from datransnet.engine.recipe import Recipe
 from datransnet.errors import did_you_mean
 from pipeline.study.section import Strict
 
+SamplerName = Literal["tpe", "gp", "nsga2", "random", "qmc"]
+Scheduler = Literal["halving", "hyperband", "asha", "median", "none"]
+Signal = Literal["iou", "soft_iou", "average_precision", "cross_entropy"]
+SMALLER = ("cross_entropy",)
+"""Signals of which the smaller value is the better."""
+
 
 def section_and_name(key: str) -> tuple[str, str]:
     """A searched parameter's section, ``recipe`` or ``model``, and its name there.
@@ -80,25 +86,33 @@ class Interval(Strict):
 class Tune(Strict):
     """The search: its space, budget and early stopping.
 
-    ``space`` maps ``recipe.<field>`` or ``model.<argument>`` to a `Choice` or `Interval`. ASHA looks at ``grace``
-    epochs first, then at ``reduction`` times as many, and keeps the best 1/``reduction`` each time; the median rule
-    stops a trial whose best is below the median of the others' means, from ``grace`` on. A trial trains ``seeds``
-    networks side by side and is judged by their mean. Of several ``objectives`` the winner is the best by the first,
-    and the Pareto front is reported. ``wall_hours`` and ``gpu_hours`` end a sweep before its ``trials`` do, restarts
-    included. ``warm_start`` names an earlier study whose trials the sampler may learn from.
+    ``space`` maps ``recipe.<field>`` or ``model.<argument>`` to a `Choice` or `Interval`. A search looks at its trials
+    after a share 1/``reduction`` of their ``epochs``, after 1/``reduction``² and so on, down to ``grace`` epochs, and
+    sends the best 1/``reduction`` on each time, as ``signal`` ranks them on the validation part. ``halving`` and
+    ``hyperband`` decide in rounds: ``bracket`` trials begin, ``round_size`` at a time, before any of them is sent on;
+    so the result does not depend on how many train at once. ``asha`` and ``median`` (a trial goes on while its best is
+    not below the median of the others' means) leave no place idle, and depend on who came first. A trial trains
+    ``seeds`` networks side by side and is judged by their mean. Of several ``objectives`` the winner is the best by the
+    first, and the Pareto front is reported. ``wall_hours`` and ``gpu_hours`` end a sweep before its ``trials`` do,
+    restarts included, and so does ``least_gain``: once an upper bound of what a further trial may gain in IoU is below
+    it. ``warm_start`` names an earlier study whose trials the sampler may learn from.
     """
 
     trials: int = Field(ge=1, le=100_000)
     epochs: int = Field(ge=1, le=10_000)
-    sampler: Literal["tpe", "gp", "nsga2", "random", "qmc"] = "tpe"
-    scheduler: Literal["asha", "median", "none"] = "asha"
+    sampler: SamplerName = "tpe"
+    scheduler: Scheduler = "halving"
+    signal: Signal = "average_precision"
+    bracket: int = Field(16, ge=1)
+    round_size: int = Field(4, ge=1)
     grace: int = Field(1, ge=1)
-    reduction: float = Field(3, gt=1)
+    reduction: float = Field(5, gt=1)
     concurrent: int = Field(1, ge=1)
     seeds: int = Field(1, ge=1, le=100)
     objectives: list[Literal["iou", "parameters", "operations", "latency"]] = Field(["iou"])
     wall_hours: float | None = Field(None, gt=0)
     gpu_hours: float | None = Field(None, gt=0)
+    least_gain: float | None = Field(None, gt=0, le=1)
     warm_start: str | None = None
     space: dict[str, Choice | Interval] = Field(min_length=1)
     points: list[dict[str, JsonValue]] = Field(default_factory=list)
@@ -148,6 +162,8 @@ class Tune(Strict):
             raise ValueError("objectives must begin with iou and name each once")
         if len(self.objectives) > 1 and self.scheduler != "none":
             raise ValueError("with several objectives no trial can be stopped early: set scheduler: none")
+        if len(self.objectives) > 1 and self.least_gain is not None:
+            raise ValueError("least_gain is of the IoU alone: leave it out with several objectives")
         if self.scheduler != "none" and self.grace > self.epochs:
             raise ValueError(f"grace = {self.grace} is more than the {self.epochs} epochs of a trial")
         return self

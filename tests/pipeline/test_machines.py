@@ -9,8 +9,9 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import urllib.request
 import venv
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from PIL import Image
 from datransnet.engine.recipe import Recipe
 from datransnet.errors import DATransNetError, ParameterError
 from pipeline.parallel import session
-from pipeline.search.optuna_study import open_study, storage_of
+from pipeline.search.memory import open_memory, storage_of
 from pipeline.study.handover import Best, Tuned, write_result
 from pipeline.study.sqlite import sqlite_address, sqlite_file
 from pipeline.study.study import Study
@@ -31,7 +32,7 @@ from pipeline.tracking.stage_run import StageRun
 from pipeline.tracking.store import prepare, store_of
 from pipeline.tracking.tracker import Tracker
 from tests.conftest import ROOT
-from tests.pipeline.conftest import StudyFolder, tiny_params
+from tests.pipeline.conftest import StudyFolder, tiny_params, wait_for
 from tests.pipeline.tracking.test_tracking import DATA
 
 ODD = 'it\'s "50%" é#1?c=%20d $HOME & b\\c'
@@ -415,6 +416,28 @@ def test_make_ui_is_the_command_with_the_port():
     for port in ("5077", "a b"):
         told = make(ROOT, "--dry-run", "--assume-old=.venv/.ready", "ui", f"PORT={port}").stdout
         assert f"python -m pipeline ui --port '{port}'" in told
+        told = make(ROOT, "--dry-run", "--assume-old=.venv/.ready", "ui-search", f"PORT={port}").stdout
+        assert f"python -m pipeline ui --search --port '{port}'" in told
+
+
+def test_searches_are_shown_in_a_browser_and_their_absence_is_told(reference, tmp_path):
+    without = StudyFolder(tmp_path / "empty", tiny_params()).run("ui", "--search")
+    assert (without.returncode, "There was no search" in without.stderr) == (2, True)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    server = reference["whole"].start("ui", "--search", "--port", port)
+    try:
+
+        def studies() -> Any:
+            with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/api/studies") as answer:
+                return json.load(answer)["study_summaries"]
+
+        (shown,) = wait_for(studies, server, "the dashboard does not start")
+        assert shown["study_name"].startswith("tiny-")
+    finally:
+        server.kill()
+        server.communicate()
 
 
 @pytest.mark.faults
@@ -485,7 +508,7 @@ def begin(home: Path, number: int, ready: Any) -> None:
     ready.wait(120)
     tracker = Tracker(sqlite_address(home / "mlruns.db"), f"study-{number % 2}", home, DATA)
     StageRun(tracker, "train", str(number), {"a": 1}).open()
-    open_study(study, f"sweep-{number % 2}")
+    open_memory(study, f"sweep-{number % 2}")
 
 
 def _parsed() -> Any:

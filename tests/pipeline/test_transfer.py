@@ -59,7 +59,9 @@ def test_winners_are_scored_on_each_others_test_parts_without_what_they_have_see
     points = [run["operating"][0]["scores"]["pd"] for run in evaluation(first)["runs"] if run["variant"] == "full"]
     assert chosen["pd"].tolist() == pytest.approx([np.mean(points)], rel=1e-5)
     page = (tmp_path / "tables/transfer.html").read_text(encoding="utf-8")
-    assert page.count("<table") == 3 and "2 of other for tiny" in page and "http" not in page.replace("http-equiv", "")
+    assert page.count("<table") == 3
+    assert "2 of other for tiny" in page
+    assert "http" not in page.replace("http-equiv", "")
     matrix = (tmp_path / "tables/transfer_iou.md").read_text(encoding="utf-8")
     assert re.search(r"\| trained on\s*\| on tiny\s*\| on other", matrix)
 

@@ -14,8 +14,8 @@ from datransnet.errors import ParameterError, TrainingError
 from pipeline.runs.check_models import check_models
 from pipeline.runs.execute import Job, execute
 from pipeline.search.budget import Budget
-from pipeline.search.optuna_study import importances, open_study, own_trials
-from pipeline.search.sampler import SAMPLERS
+from pipeline.search.memory import open_memory
+from pipeline.search.schedule import Standing
 from pipeline.search.space import active, is_complete, suggest
 from pipeline.search.sweep import identity_of
 from pipeline.search.trial import Trial, run_of, side_by_side
@@ -45,20 +45,6 @@ def study(tmp_path, **changes):
     return found
 
 
-@pytest.mark.parametrize("sampler", [*SAMPLERS, "qmc"])
-def test_every_sampler_draws_complete_points_and_only_what_is_active(tmp_path, sampler):
-    found = open_study(study(tmp_path, sampler=sampler), "x")
-    space = params().tune.space
-    for number in range(8):
-        trial = found.ask()
-        suggest(space, trial)
-        assert is_complete(space, trial.params)
-        assert ("model.dilations" in trial.params) == trial.params["model.datrans"]
-        assert ("recipe.ema" in trial.params) == (trial.params.get("model.dilations") == "[1, 2]")
-        found.tell(trial, number / 10)
-    assert len({json.dumps(trial.params) for trial in found.trials}) > 4
-
-
 def test_a_point_lacks_what_its_values_make_active():
     space = params().tune.space
     assert active(space, {"model.datrans": False, "recipe.lr": 1e-3}) == ["model.datrans", "recipe.lr"]
@@ -73,6 +59,7 @@ def test_a_point_lacks_what_its_values_make_active():
         ({"space": SPACE | {"recipe.ema": {"low": 0.1, "high": 0.9, "when": {"recipe.lr": 1}}}}, "of a choice"),
         ({"objectives": ["parameters"]}, "begin with iou"),
         ({"objectives": ["iou", "parameters"]}, "scheduler: none"),
+        ({"objectives": ["iou", "parameters"], "scheduler": "none", "least_gain": 0.1}, "least_gain is of the IoU"),
         ({"grace": 9}, "grace = 9 is more than the 6 epochs"),
         ({"space": {}}, "tune.space"),
         ({"points": [{"recipe.lr": 50.0}]}, "recipe.lr = 50.0 is not in its space"),
@@ -121,21 +108,24 @@ def test_a_password_does_not_belong_into_the_parameters():
 
 
 def test_an_earlier_study_is_known_but_not_counted(tmp_path):
-    first = open_study(study(tmp_path), "first")
+    standings = []
+    first = open_memory(study(tmp_path), "first")
     inside = {"model.datrans": False, "recipe.lr": 2e-3}
-    for point in (inside, inside | {"recipe.lr": 5e-3}):
-        first.enqueue_trial(point)
-        trial = first.ask()
-        suggest(params().tune.space, trial)
-        first.tell(trial, 0.5)
+    for point, values in ((inside, [0.3, 0.5]), (inside | {"recipe.lr": 5e-3}, [0.4, 0.5]), (inside, [0.2])):
+        first.keep(point, {})
+        standings.append(Standing(point, len(values) - 1, values))
+    first.close(standings, (1, 3))
     narrower = {**SPACE, "recipe.lr": {"low": 1e-3, "high": 3e-3, "log": True}}
-    second = open_study(study(tmp_path, space=narrower, warm_start="first"), "second")
-    assert [trial.params for trial in second.trials] == [inside]
-    assert own_trials(second) == []
-    again = open_study(study(tmp_path, space=narrower, warm_start="first"), "second")
-    assert len(again.trials) == 1
+    second = open_memory(study(tmp_path, space=narrower, warm_start="first"), "second")
+    assert [(trial.params, trial.intermediate_values) for trial in second.earlier] == [
+        (inside, {1: 0.3, 3: 0.5}),
+        (inside, {1: 0.2}),
+    ]
+    assert second.asked == []
+    again = open_memory(study(tmp_path, space=narrower, warm_start="first"), "second")
+    assert len(again.earlier) == 2
     with pytest.raises(ParameterError, match="Did you mean 'first'"):
-        open_study(study(tmp_path, warm_start="frist"), "third")
+        open_memory(study(tmp_path, warm_start="frist"), "third")
 
 
 def test_what_limits_a_sweep_does_not_make_it_another(scenes):
@@ -155,31 +145,19 @@ def priced(cpus):
     return parse_params(content, "tiny")
 
 
-def test_importance_goes_to_what_matters():
-    found = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0), direction="maximize")
-    assert importances(found, 1) == {}
-    found.optimize(
-        lambda trial: -((trial.suggest_float("a", 0, 1) - 0.3) ** 2) + 0 * trial.suggest_float("b", 0, 1), 60
-    )
-    assert importances(found, 1)["a"] > 0.8
-    several = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0), directions=["maximize", "minimize"])
-    several.optimize(lambda trial: (-((trial.suggest_float("a", 0, 1) - 0.3) ** 2), trial.suggest_float("b", 0, 1)), 60)
-    assert importances(several, 2)["a"] > 0.8
-
-
 def test_the_hours_of_earlier_starts_count(tmp_path, monkeypatch):
     moment = 100.0
     monkeypatch.setattr("pipeline.search.budget.time", SimpleNamespace(monotonic=lambda: moment))
     plan = params(wall_hours=1)
-    found = open_study(study(tmp_path), "x")
-    budget = Budget(found, {}, plan)
+    found = open_memory(study(tmp_path), "x")
+    budget = Budget(found, [], plan)
     moment += 3600
     assert not budget.stop_all()
     moment += 1
     assert budget.stop_all()
     budget.close()
-    assert Budget(found, {}, plan).stop_all()
-    assert not Budget(found, {}, params(wall_hours=2)).stop_all()
+    assert Budget(found, [], plan).stop_all()
+    assert not Budget(found, [], params(wall_hours=2)).stop_all()
 
 
 @pytest.fixture
@@ -204,7 +182,7 @@ POINT = {"model.datrans": False, "recipe.lr": 1e-3}
 
 def test_seeds_of_a_trial_are_trained_side_by_side_as_they_are_alone(make_trial):
     trial = make_trial(POINT, seeds=2)
-    values = list(side_by_side(trial.jobs))
+    values = list(side_by_side(trial.jobs, 2))
     assert len({job.run.key for job in trial.jobs}) == 2
     assert values == trial.history()
     records = trial.records()
@@ -220,12 +198,12 @@ def test_a_trial_that_diverges_is_infeasible_and_not_tried_twice(make_trial, mon
     trial = make_trial(POINT)
     monkeypatch.setattr(fit, "LOSSES", {"soft_iou": lambda logits, masks: logits.sum() * float("nan")})
     with pytest.raises(TrainingError, match="loss is nan"):
-        list(side_by_side(trial.jobs))
+        list(side_by_side(trial.jobs, 2))
     assert trial.status == "infeasible"
     assert trial.records()[0].reason
     monkeypatch.undo()
     with pytest.raises(TrainingError, match="loss is nan"):  # from its record
-        list(side_by_side(trial.jobs))
+        list(side_by_side(trial.jobs, 2))
     job = make_trial(POINT).jobs[0]
     assert [epoch["epoch"] for epoch in execute(job)] == [1, 2]  # asked for by name, it is tried again
 
@@ -234,7 +212,7 @@ def test_a_failure_nobody_expected_leaves_its_traceback(make_trial, monkeypatch)
     trial = make_trial(POINT)
     monkeypatch.setattr(fit, "LOSSES", {"soft_iou": lambda logits, masks: 1 / 0})
     with pytest.raises(ZeroDivisionError):
-        list(side_by_side(trial.jobs))
+        list(side_by_side(trial.jobs, 2))
     assert trial.records()[0].reason == "ZeroDivisionError: division by zero"
     assert "Traceback" in trial.jobs[0].folder.log.read_text(encoding="utf-8")
 
