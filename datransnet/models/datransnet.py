@@ -25,10 +25,40 @@ from datransnet.layers.gfem import GlobalFeatureExtraction
 from datransnet.layers.head import MultiKernelHead
 from datransnet.layers.padding import reflect_to
 from datransnet.layers.residual import ResidualBlock
-from datransnet.models.registry import MODELS, Network
+from datransnet.models.registry import MODELS, Network, Renames
 
 STRIDE = 32
 PAPER_DILATIONS = ((1, 3), (1, 3), (1, 3), (1,))
+
+RENAMES: Renames = (
+    (r"^inc\.0\.", "encoders.0."),
+    (r"^encoder([1-4])\.0\.", r"encoders.\1."),
+    (r"^contras1\.", "skips.0."),
+    (r"^contras2\.", "skips.1."),
+    (r"^contras3\.", "skips.2."),
+    (r"^contras4\.", "skips.3."),
+    (r"(?<=\.)query_convs\.", "queries."),
+    (r"(?<=\.)(key|value)_convs\.", r"\1s."),
+    (r"(?<=skips\..\.)out_conv\.", "out."),
+    (r"^GFEM\.sp\.W\.", "bottleneck.non_local.out."),
+    (r"^GFEM\.sp\.(g|phi)\.0\.", r"bottleneck.non_local.\1."),
+    (r"^GFEM\.sp\.theta\.", "bottleneck.non_local.theta."),
+    (r"^GFEM\.ca\.fc1\.", "bottleneck.channel_fc."),
+    (r"^GFEM\.tra_conv_1\.", "bottleneck.spatial_conv."),
+    (r"^GFEM\.tra_conv_2\.", "bottleneck.channel_conv."),
+    (r"^GFEM\.out_conv\.", "bottleneck.out."),
+    (r"^decoder([1-4])\.", lambda match: f"decoders.{4 - int(match[1])}."),
+    (r"\.sattn\.0\.", ".gate."),
+    (r"\.nConvs\.0\.conv\.", ".conv1."),
+    (r"\.nConvs\.0\.norm\.", ".bn1."),
+    (r"\.nConvs\.1\.conv\.", ".conv2."),
+    (r"\.nConvs\.1\.norm\.", ".bn2."),
+    (r"^outc\.0\.dwconv_hw\.", "head.square."),
+    (r"^outc\.0\.dwconv_w\.", "head.horizontal."),
+    (r"^outc\.0\.dwconv_h\.", "head.vertical."),
+    (r"^outc\.1\.", "head.out."),
+)
+"""Released name → ours, applied to the whole key in this order."""
 
 
 @MODELS.register("datransnet")
@@ -46,7 +76,12 @@ class DATransNet(Network):
 
     Raises:
         ParameterError: if a value is out of range.
+
+    The released network (greekinRoma/DATransNet) owns a fifth encoder and decoder that no forward pass uses.
     """
+
+    dead = (r"encoder5\.", r"decoder5\.")
+    renames = RENAMES
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
-"""Published checkpoints of DATransNet (repository greekinRoma/DATransNet), read into our network.
+"""Published checkpoints, read into our networks.
 
-The released network owns a fifth encoder and decoder that no forward pass uses; their keys are dropped by name and
-everything else must match exactly.
+Parts that a public network owns and no forward pass uses are dropped by name (`Network.dead`); its names become ours
+(`Network.renames`); everything else must match exactly.
 """
 
 import re
@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from datransnet.errors import DataError
-from datransnet.models.datransnet import DATransNet
 from datransnet.models.foreign_checkpoint import (
     USUAL,
     Inert,
@@ -25,8 +24,7 @@ from datransnet.models.foreign_checkpoint import (
     state_dicts,
     to_tensor,
 )
-
-DEAD_PREFIXES = ("encoder5.", "decoder5.")
+from datransnet.models.registry import Network, Renames, canonical_name, create_model
 
 COUNTERS = ("total_ops", "total_params", "n_averaged", "__flops__", "__params__")
 """Ends of keys that profilers and averages add to a network's own: no weights."""
@@ -35,61 +33,39 @@ TRACKED = ".num_batches_tracked"
 NAMED = 3
 """Keys that an error names."""
 
-# Released name → ours, applied to the whole key in this order.
-RENAMES = (
-    (r"^inc\.0\.", "encoders.0."),
-    (r"^encoder([1-4])\.0\.", r"encoders.\1."),
-    (r"^contras1\.", "skips.0."),
-    (r"^contras2\.", "skips.1."),
-    (r"^contras3\.", "skips.2."),
-    (r"^contras4\.", "skips.3."),
-    (r"(?<=\.)query_convs\.", "queries."),
-    (r"(?<=\.)(key|value)_convs\.", r"\1s."),
-    (r"(?<=skips\..\.)out_conv\.", "out."),
-    (r"^GFEM\.sp\.W\.", "bottleneck.non_local.out."),
-    (r"^GFEM\.sp\.(g|phi)\.0\.", r"bottleneck.non_local.\1."),
-    (r"^GFEM\.sp\.theta\.", "bottleneck.non_local.theta."),
-    (r"^GFEM\.ca\.fc1\.", "bottleneck.channel_fc."),
-    (r"^GFEM\.tra_conv_1\.", "bottleneck.spatial_conv."),
-    (r"^GFEM\.tra_conv_2\.", "bottleneck.channel_conv."),
-    (r"^GFEM\.out_conv\.", "bottleneck.out."),
-    (r"^decoder([1-4])\.", lambda match: f"decoders.{4 - int(match[1])}."),
-    (r"\.sattn\.0\.", ".gate."),
-    (r"\.nConvs\.0\.conv\.", ".conv1."),
-    (r"\.nConvs\.0\.norm\.", ".bn1."),
-    (r"\.nConvs\.1\.conv\.", ".conv2."),
-    (r"\.nConvs\.1\.norm\.", ".bn2."),
-    (r"^outc\.0\.dwconv_hw\.", "head.square."),
-    (r"^outc\.0\.dwconv_w\.", "head.horizontal."),
-    (r"^outc\.0\.dwconv_h\.", "head.vertical."),
-    (r"^outc\.1\.", "head.out."),
-)
+
+def renamed(key: str, network: type[Network]) -> str:
+    """Our name of a published key.
+
+    >>> from datransnet.models import DATransNet
+    >>> renamed("contras1.key_convs.0.weight", DATransNet)
+    'skips.0.keys.0.weight'
+    """
+    return _renamed(key, network.renames)
 
 
 @cache
-def renamed(key: str) -> str:
-    """Our name of a released key.
-
-    >>> renamed("contras1.key_convs.0.weight"), renamed("decoder4.nConvs.1.norm.bias")
-    ('skips.0.keys.0.weight', 'decoders.0.bn2.bias')
-    """
-    for pattern, replacement in RENAMES:
+def _renamed(key: str, renames: Renames) -> str:
+    for pattern, replacement in renames:
         key = re.sub(pattern, replacement, key)
     return key
 
 
-def load_official(source: str | Path | Mapping[str, Any], image_size: int = 256) -> DATransNet:
-    """The full-width network with published weights, in whatever wrapping a script has saved them.
+def load_official(source: str | Path | Mapping[str, Any], image_size: int = 256, model: str = "datransnet") -> Network:
+    """A network with published weights, in whatever wrapping a script has saved them.
 
     Args:
         source: a ``.pth.tar`` file, or what it holds: the weights, below any keys (``state_dict``, ``net``, …), with
             anything before their names (``module.``, ``model.``, ``_orig_mod.``, …), beside anything else.
-        image_size: the size the weights were trained at; it changes the function (see `datransnet.layers.datrans`).
+        image_size: the size the weights were trained at; it changes the function of DATransNet (see
+            `datransnet.layers.datrans`) and of no other network.
+        model: the network's name.
 
     Returns:
-        The network in evaluation mode.
+        The network in evaluation mode, in double precision if its weights are.
 
     Raises:
+        ParameterError: if no network has that name.
         DataError: if the file is missing or no checkpoint, holds no weights of the network or those of several, or if a
             key is missing or unknown, or a shape is another.
     """
@@ -97,23 +73,29 @@ def load_official(source: str | Path | Mapping[str, Any], image_size: int = 256)
     content = source if isinstance(source, Mapping) else read_checkpoint(Path(source))
     if isinstance(content, Mapping) and "schema" in content:
         raise DataError(f"{where} is a checkpoint of this project's own. Give its folder, once training has ended.")
-    model = DATransNet(image_size=image_size)
-    own = model.state_dict()
-    found = list(_weights(content, own))
+    name = canonical_name(model)
+    network = create_model(name, **({"image_size": image_size} if name == "datransnet" else {}))
+    kind = type(network)
+    own = network.state_dict()
+    found = list(_weights(content, own, kind))
     if not found:
-        raise DataError(f"{where} holds {_described(content)}. Give the file that training saved, with a state dict.")
+        raise DataError(
+            f"{where} holds {_described(content, kind)}. Give the file that training saved, with a state dict."
+        )
     faultless = [each for each in found if not _faults(each.live, own)]
     if not faultless:
         faults = min((_faults(each.live, own) for each in found), key=len)
         more = f", and {len(faults) - NAMED} more" if len(faults) > NAMED else ""
-        raise DataError(f"{where} does not fit DATransNet: {', '.join(faults[:NAMED])}{more}.")
+        raise DataError(f"{where} does not fit {kind.__name__}: {', '.join(faults[:NAMED])}{more}.")
     first, *others = faultless
     if any(other.place == first.place or first.place.split(".")[0] not in USUAL for other in others):
         places = " and ".join(repr(f"{each.place}.{each.prefix}".strip(".")) for each in faultless[:2])
         raise DataError(f"{where} holds {len(faultless)} networks, at {places}. Save the one that is meant.")
     live = first.live
-    model.load_state_dict({key: live[key].reshape(own[key].shape) if key in live else own[key] for key in own})
-    return model.eval()
+    if any(value.dtype == torch.float64 for value in live.values()):
+        network = network.double()
+    network.load_state_dict({key: live[key].reshape(own[key].shape) if key in live else own[key] for key in own})
+    return network.eval()
 
 
 @dataclass(frozen=True)
@@ -125,16 +107,22 @@ class _Found:
     live: dict[str, Tensor]
 
 
-def _weights(content: object, own: Mapping[str, Tensor]) -> Iterator[_Found]:
+def _weights(content: object, own: Mapping[str, Tensor], network: type[Network]) -> Iterator[_Found]:
     """All weights of the network that a checkpoint holds; dead keys and counters are left out."""
+    is_dead = re.compile("|".join(network.dead) or r"(?!)").match
+
+    def is_own(key: str) -> bool:
+        return renamed(key, network) in own
+
     for place, mapping in state_dicts(content):
         entries = {str(key): value for key, value in mapping.items()}
-        for prefix in prefixes(list(entries), lambda key: renamed(key) in own):
+        for prefix in prefixes(list(entries), is_own):
             plain = {key.removeprefix(prefix): value for key, value in entries.items() if key.startswith(prefix)}
-            weighty = {key: value for key, value in plain.items() if renamed(key) in own or is_array(value)}
+            weighty = {key: value for key, value in plain.items() if is_own(key) or is_array(value)}
             tensors = {key: to_tensor(value) for key, value in weighty.items() if not key.endswith(COUNTERS)}
-            live = {renamed(key): value for key, value in tensors.items() if not key.startswith(DEAD_PREFIXES)}
-            yield _Found(place, prefix, {key: value for key, value in live.items() if value is not None})
+            live = {renamed(key, network): value for key, value in tensors.items() if not is_dead(key)}
+            known = {key: value for key, value in live.items() if value is not None}
+            yield _Found(place, prefix, dict(network.adapt(known)))
 
 
 def _faults(live: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> list[str]:
@@ -154,7 +142,7 @@ def _plain(weight: Tensor) -> bool:
     return usual and (not weight.is_floating_point() or bool(weight.float().isfinite().all()))
 
 
-def _described(content: object) -> str:
+def _described(content: object, network: type[Network]) -> str:
     """What a checkpoint holds instead of weights, in words."""
     if isinstance(content, Inert):
         return (
@@ -164,7 +152,7 @@ def _described(content: object) -> str:
         if whole := next(
             (value for value in content.values() if isinstance(value, Inert) and "_modules" in value), None
         ):
-            return _described(whole)
+            return _described(whole, network)
         keys = [str(key) for key in content][:NAMED]
-        return f"no weights of DATransNet (keys: {', '.join(keys) or 'none'})"
+        return f"no weights of {network.__name__} (keys: {', '.join(keys) or 'none'})"
     return f"a {type(content).__name__}, no state dict"

@@ -1,23 +1,61 @@
 """Networks by name."""
 
+from collections.abc import Callable, Mapping
 from inspect import signature
-from typing import get_type_hints
+from re import Match
+from typing import ClassVar, get_type_hints
 
 from torch import Tensor, nn
 
 from datransnet.errors import ParameterError
 from datransnet.registry import Registry
 
+Renames = tuple[tuple[str, str | Callable[[Match[str]], str]], ...]
+"""(pattern, replacement) pairs, applied in order."""
+
 
 class Network(nn.Module):
-    """What every registered network is: images B×1×H×W in [0, 1] → logits B×1×H×W, for any H and W."""
+    """What every registered network is: images B×1×H×W → logits B×1×H×W, for any H and W.
+
+    Attributes:
+        dead: regular expressions for keys of published checkpoints that no forward pass of theirs uses.
+        renames: what turns a published key into ours.
+    """
+
+    dead: ClassVar[tuple[str, ...]] = ()
+    renames: ClassVar[Renames] = ()
 
     def forward(self, image: Tensor) -> Tensor:
         """B×1×H×W → B×1×H×W."""
         raise NotImplementedError
 
+    def outputs(self, image: Tensor) -> dict[str, Tensor]:
+        """All that training supervises: logits by name, ``out`` (what `forward` returns) first.
+
+        A side output of a coarser level is B×1×⌈H/s⌉×⌈W/s⌉.
+        """
+        return {"out": self(image)}
+
+    @classmethod
+    def adapt(cls, weights: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Published weights by our keys → the same function of a grey image; most networks need no change."""
+        return weights
+
 
 MODELS: Registry[type[Network]] = Registry("model")
+
+
+ALSO_CALLED = {"mshnet_1ch": "mshnet"}
+"""Second name of a network → the name that runs and tables use."""
+
+
+def canonical_name(name: str) -> str:
+    """The name under which a network is registered.
+
+    >>> canonical_name("mshnet_1ch")
+    'mshnet'
+    """
+    return ALSO_CALLED.get(name, name)
 
 
 def list_models() -> list[str]:
@@ -42,7 +80,7 @@ def complete_arguments(name: str, **kwargs: object) -> dict[str, object]:
     ...
     datransnet.errors.ParameterError: Model 'datransnet': datrans = 'no' must be of type bool.
     """
-    factory = MODELS[name]
+    factory = MODELS[canonical_name(name)]
     try:
         bound = signature(factory).bind(**kwargs)
     except TypeError as error:
@@ -66,4 +104,4 @@ def create_model(name: str, **kwargs: object) -> Network:
     >>> model(torch.zeros(1, 1, 33, 65)).shape
     torch.Size([1, 1, 33, 65])
     """
-    return MODELS[name](**complete_arguments(name, **kwargs))
+    return MODELS[canonical_name(name)](**complete_arguments(name, **kwargs))

@@ -11,7 +11,8 @@ import torch
 from datransnet import create_model
 from datransnet.errors import DataError
 from datransnet.losses import soft_iou
-from datransnet.models.official import DEAD_PREFIXES, load_official, renamed
+from datransnet.models import DATransNet
+from datransnet.models.official import load_official, renamed
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 SEED = 20240919
@@ -39,12 +40,8 @@ def published_weights() -> dict[str, torch.Tensor]:
 
 
 def load_double(image_size: int) -> torch.nn.Module:
-    """The network with golden weights in full precision."""
-    weights = published_weights()
-    model = load_official(weights, image_size).double()
-    live = {renamed(key): value for key, value in weights.items() if not key.startswith(DEAD_PREFIXES)}
-    model.load_state_dict(live)
-    return model
+    """The network with golden weights, which are in full precision."""
+    return load_official(published_weights(), image_size)
 
 
 def image(shape: tuple[int, ...]) -> torch.Tensor:
@@ -78,9 +75,9 @@ def test_training_matches_the_released_network():
     assert np.abs(logits.detach().numpy()[..., ::4, ::4] - expected).max() < 1e-5
     assert loss.item() == pytest.approx(golden["train_loss"], abs=1e-9)
     norms = {name: parameter.grad.norm().item() for name, parameter in model.named_parameters()}
-    assert set(norms) == {renamed(key) for key in golden["grad_norms"]}
+    assert set(norms) == {renamed(key, DATransNet) for key in golden["grad_norms"]}
     for key, norm in golden["grad_norms"].items():
-        assert norms[renamed(key)] == pytest.approx(norm, rel=1e-6, abs=1e-12), key
+        assert norms[renamed(key, DATransNet)] == pytest.approx(norm, rel=1e-6, abs=1e-12), key
 
 
 def test_full_width_has_the_published_number_of_live_parameters():
