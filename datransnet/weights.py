@@ -1,11 +1,12 @@
 """Trained weights with their card: which network they belong to, and how it is shown images."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from datransnet.atomic import atomic_path, write_text
@@ -13,9 +14,24 @@ from datransnet.data.images import Levels, parse_levels
 from datransnet.engine.recipe import Recipe
 from datransnet.errors import DataError, ParameterError
 from datransnet.models import Network, create_model
+from datransnet.models.normalised import Normalised
 from datransnet.models.official import load_official
 
 WEIGHTS, CARD = "weights.safetensors", "card.json"
+
+
+def create_trainable(arguments: Mapping[str, object], recipe: Recipe) -> Network:
+    """A fresh network as a recipe trains it, which may see its images normalised.
+
+    Args:
+        arguments: name and keyword arguments of the network, as `create_model` takes them.
+        recipe: how it is trained.
+
+    Raises:
+        ParameterError: as `create_model` does.
+    """
+    network = create_model(**arguments)  # type: ignore[arg-type]
+    return Normalised(network) if recipe.normalise == "dataset" else network
 
 
 def save_state(model: Network, path: Path) -> None:
@@ -32,7 +48,7 @@ def save_weights(folder: Path, model: Network, arguments: dict[str, object], rec
 
 
 def write_card(folder: Path, arguments: dict[str, object], recipe: Recipe, **card: object) -> None:
-    """Write ``folder/card.json``, which says what network the weights beside it belong to.
+    """Write ``folder/card.json``, which says what network the weights that lie there belong to.
 
     Args:
         folder: where to.
@@ -41,6 +57,9 @@ def write_card(folder: Path, arguments: dict[str, object], recipe: Recipe, **car
         card: whatever else there is to say, as JSON.
     """
     content = {"schema": 1, "model": arguments, "recipe": asdict(recipe), **card}
+    if recipe.normalise == "dataset":  # for the reader: what counts is beside the weights
+        with safe_open(folder / WEIGHTS, "pt") as weights:
+            content["normalisation"] = {name: weights.get_tensor(name).item() for name in ("mean", "std")}
     write_text(folder / CARD, json.dumps(content, indent=1) + "\n")
 
 
@@ -100,7 +119,8 @@ def load_weights(path: Path, image_size: int = 256) -> tuple[Network, Recipe]:
     beside = path.with_name(CARD)
     try:
         card: dict[str, Any] = json.loads(beside.read_text(encoding="utf-8"))
-        model, recipe = create_model(**card["model"]), Recipe(**card["recipe"])
+        recipe = Recipe(**card["recipe"])
+        model = create_trainable(card["model"], recipe)
         model.load_state_dict(load_file(path))
     except (ValueError, KeyError, TypeError, RuntimeError, SafetensorError, ParameterError) as error:
         raise DataError(f"{path} and its card do not fit this version: {error}") from error

@@ -24,9 +24,9 @@ from datransnet.engine.distributed import is_first, join_processes
 from datransnet.engine.fit import Epoch, fit
 from datransnet.engine.recipe import Recipe
 from datransnet.errors import DataError, ParameterError
-from datransnet.models import complete_arguments, create_model
+from datransnet.models import complete_arguments
 from datransnet.seeding import derive_seed
-from datransnet.weights import CARD, WEIGHTS, save_weights
+from datransnet.weights import CARD, WEIGHTS, create_trainable, save_weights
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +120,7 @@ def fit_command(
         write_text(plan, json.dumps(asked, indent=1) + "\n")
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.manual_seed(derive_seed(seed, "init"))
-    model = create_model(name, **parse_assignments(pairs))
+    model = create_trainable(arguments, recipe)
     epochs = fit(model, train, validation, recipe, seed=seed, checkpoint=out / CHECKPOINT, device=device)
     history = []
     shown = sys.stderr.isatty() and is_first()

@@ -21,6 +21,8 @@ class BatchRecipe:
         paste: share of training images that get one more target, copied from another image.
         intensity: random contrast between 1/(1 + intensity) and 1 + intensity, and brightness up to ± intensity / 4.
         augment: random flips and quarter turns.
+        normalise: ``dataset`` subtracts the training images' mean and divides by their deviation, as most published
+            recipes do; ``none`` leaves images in [0, 1], as the paper.
     """
 
     batch_size: Annotated[int, Ge(1), Le(4096)] = 4
@@ -31,3 +33,4 @@ class BatchRecipe:
     paste: Annotated[float, Ge(0), Le(1)] = 0.0
     intensity: Annotated[float, Ge(0), Le(2)] = 0.0
     augment: bool = False
+    normalise: Literal["none", "dataset"] = "none"

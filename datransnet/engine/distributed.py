@@ -24,7 +24,6 @@ from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedExc
 from torch.nn.parallel import DistributedDataParallel
 
 from datransnet.errors import DATransNetError, LostError, ParameterError, TrainingError
-from datransnet.models.registry import Network
 
 LAST_WORDS = 30.0
 """Seconds that a process which died has to say why, once the others have lost it."""
@@ -189,7 +188,7 @@ class SynchronisedNorm(nn.BatchNorm2d):
         return out
 
 
-def synchronised(model: Network, device: str) -> nn.Module:
+def synchronised(model: nn.Module, device: str) -> nn.Module:
     """A network whose batch norms and gradients are those of all processes; itself where there is one.
 
     Its batch norms change their class in place, so that weights keep their names.

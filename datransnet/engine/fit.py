@@ -18,6 +18,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from datransnet.data.dataset import Images
 from datransnet.data.loader import Loader
+from datransnet.engine.all_outputs import AllOutputs
 from datransnet.engine.checkpoint import load_checkpoint, save_checkpoint
 from datransnet.engine.distributed import gathered, is_first, shared, synchronised
 from datransnet.engine.predict import score_images
@@ -25,6 +26,8 @@ from datransnet.engine.recipe import Recipe
 from datransnet.engine.schedules import learning_rate
 from datransnet.errors import TrainingError
 from datransnet.losses import LOSSES
+from datransnet.losses.supervision import supervised
+from datransnet.models.normalised import Normalised
 from datransnet.models.registry import Network
 from datransnet.seeding import derive_seed
 
@@ -54,7 +57,7 @@ class _Training:
             decay = get_ema_multi_avg_fn(recipe.ema)
             self.average = AveragedModel(model, multi_avg_fn=decay, use_buffers=True)
         self.best, self.history = Best(), list[Epoch]()
-        self.trained = synchronised(model, device)
+        self.trained = synchronised(AllOutputs(model, recipe.side_weight > 0), device)
 
     @property
     def judged(self) -> Network:
@@ -108,9 +111,9 @@ class _Training:
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
             with torch.autocast(self.device.partition(":")[0], torch.bfloat16, enabled=recipe.precision == "bf16"):
-                part = shared(self.model, images)
-                logits = gathered(self.trained(part), len(images))
-            loss = LOSSES[recipe.loss](logits.float(), masks)
+                outputs = self.trained(shared(self.model, images))
+                logits = {name: gathered(part, len(images)).float() for name, part in outputs.items()}
+            loss = supervised(LOSSES[recipe.loss], logits, masks, recipe.side_weight)
             value = loss.item()
             if not math.isfinite(value):
                 raise TrainingError(
@@ -178,6 +181,8 @@ def fit(
         TrainingError: if the loss is not finite; the last checkpoint is that of the epoch before.
         DataError: if the checkpoint is damaged.
     """
+    if isinstance(model, Normalised):
+        model.measure(train.images)
     training = _Training(model, recipe, device)
     if checkpoint:
         training.load(checkpoint)

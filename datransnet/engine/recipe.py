@@ -8,7 +8,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from datransnet.data.batch_recipe import BatchRecipe
 
 Schedule = Literal["multistep", "cosine", "one_cycle", "constant"]
-LossName = Literal["soft_iou", "dice", "bce", "soft_iou_bce"]
+LossName = Literal["soft_iou", "soft_iou_image", "dice", "bce", "soft_iou_bce", "sls"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,8 @@ class Recipe(BatchRecipe):
         patience: looks at the validation part without a better IoU before training stops; 0 is off.
         precision: ``fp32``, or ``bf16`` for matrix products and convolutions.
         loss: a name in `datransnet.losses`.
+        side_weight: weight of each side output, of networks that have some, where the main output's is 1; the loss is
+            the weighted mean. 0 trains on the main output alone.
         validate_every: epochs between two looks at the validation part (the last epoch always has one).
     """
 
@@ -44,4 +46,5 @@ class Recipe(BatchRecipe):
     patience: Annotated[int, Ge(0)] = 0
     precision: Literal["fp32", "bf16"] = "fp32"
     loss: LossName = "soft_iou"
+    side_weight: Annotated[float, Ge(0), Le(10)] = 1.0
     validate_every: Annotated[int, Ge(1)] = 1

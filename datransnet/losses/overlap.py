@@ -1,4 +1,4 @@
-"""Overlap losses, pooled over the whole batch because a target covers few pixels of one image, and cross-entropy."""
+"""Overlap losses, most pooled over the whole batch because a target covers few pixels of one image; cross-entropy."""
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -16,6 +16,14 @@ def soft_iou(logits: Tensor, mask: Tensor) -> Tensor:
     p = logits.sigmoid()
     overlap = (p * mask).sum()
     return 1 - (overlap + 1) / (p.sum() + mask.sum() - overlap + 1)
+
+
+@LOSSES.register("soft_iou_image")
+def soft_iou_image(logits: Tensor, mask: Tensor) -> Tensor:
+    """`soft_iou` of each image, averaged: small targets count like large ones (AGPCNet, RPCANet). In [0, 1]."""
+    p = logits.sigmoid()
+    overlap = (p * mask).sum((1, 2, 3))
+    return (1 - (overlap + 1) / (p.sum((1, 2, 3)) + mask.sum((1, 2, 3)) - overlap + 1)).mean()
 
 
 @LOSSES.register("dice")

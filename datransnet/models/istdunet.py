@@ -38,11 +38,12 @@ class _SplitAttention(nn.Module):
         """B×C×H×W → B×C×H×W."""
         first, second = self.bn0(self.conv(x)).relu().chunk(RADIX, 1)
         mean = (first + second).mean((2, 3), keepdim=True)
-        scores: Tensor = self.fc2(self.bn1(self.fc1(mean)).relu())
+        scores = self.fc2(self.bn1(self.fc1(mean)).relu())
         # The second layer orders its channels by group first, the splits by radix first.
-        weights: Tensor = scores.unflatten(1, (CARDINALITY, RADIX, -1)).transpose(1, 2).softmax(1).flatten(1, 3)
+        weights = scores.unflatten(1, (CARDINALITY, RADIX, -1)).transpose(1, 2).softmax(1).flatten(1, 3)
         a, b = weights.chunk(RADIX, 1)
-        return first * a + second * b
+        out: Tensor = first * a + second * b
+        return out
 
 
 class _Bottleneck(nn.Module):

@@ -12,9 +12,9 @@ from datransnet.data.dataset import Images, load_part
 from datransnet.engine.distributed import together
 from datransnet.engine.fit import Epoch, finished, fit
 from datransnet.errors import DATransNetError, LostError, TrainingError
-from datransnet.models import Network, create_model
+from datransnet.models import Network
 from datransnet.seeding import derive_seed
-from datransnet.weights import save_state
+from datransnet.weights import create_trainable, save_state
 from pipeline.console import Row
 from pipeline.runs.provenance import environment, git_revision, now
 from pipeline.runs.record import Record, RunFolder
@@ -55,7 +55,7 @@ def build(run: Run) -> Network:
     import torch
 
     torch.manual_seed(derive_seed(run.seed, "init"))
-    return create_model(**run.model)
+    return create_trainable(run.model, run.recipe)
 
 
 def load_trained(run: Run, weights: Path) -> Network:

@@ -22,16 +22,38 @@ def test_any_size_gives_logits_of_that_size(model, size):
     assert torch.isfinite(logits).all()
 
 
-def test_backward_reaches_every_parameter(model):
+def unreached(model):
+    """Names of the parameters that two steps of training on all outputs give no gradient."""
     # A fresh GFEM scales its non-local part by zero, so its inner weights get a gradient only after a first step.
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     for _ in range(2):
         optimizer.zero_grad()
-        model.train()(torch.rand(2, 1, 64, 64)).square().mean().backward()
+        sum(logits.square().mean() for logits in model.train().outputs(torch.rand(2, 1, 64, 64)).values()).backward()
         optimizer.step()
-    without = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
-    followed_by_batch_norm = [name for name in without if name.endswith("bias")]
+    return {name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0}
+
+
+def test_backward_reaches_every_parameter(model, request):
+    # A hidden layer that is one ReLU wide passes nothing in half of all starts, by chance; not in eight in a row.
+    name = request.node.callspec.params["model"]
+    without = unreached(model)
+    for _ in range(7):
+        if all(key.endswith("bias") for key in without):
+            break
+        without &= unreached(create_model(name, **SMALL.get(name, {})))
+    followed_by_batch_norm = {key for key in without if key.endswith("bias")}
     assert without == followed_by_batch_norm
+
+
+def test_outputs_begin_with_what_forward_returns(model):
+    image = torch.rand(2, 1, 40, 50)
+    with torch.no_grad():
+        outputs = model.eval().outputs(image)
+        assert next(iter(outputs)) == "out"
+        assert torch.equal(outputs["out"], model(image))
+    for logits in outputs.values():
+        step = round(40 / logits.shape[-2])
+        assert logits.shape == (2, 1, -(-40 // step), -(-50 // step))
 
 
 def test_evaluation_does_not_depend_on_the_batch(model):
@@ -68,9 +90,14 @@ def test_a_blank_image_has_finite_logits_and_gradients(model):
 
 
 def test_compiling_breaks_no_graph(model):
-    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
-    image = torch.rand(2, 1, 64, 64)
-    found, expected = compiled(image), model(image)
+    torch.compiler.reset()  # networks share a forward pass, and torch counts how often that is compiled
+    compiled = torch.compile(model.double(), fullgraph=True, backend="aot_eager")
+    image = torch.rand(2, 1, 64, 64, dtype=torch.float64)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        found = compiled(image)
+        torch.manual_seed(0)  # the same dropout
+        expected = model(image)
     assert torch.allclose(found, expected, atol=1e-5)
     found.mean().backward()
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
