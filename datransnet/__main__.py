@@ -6,13 +6,16 @@ import sys
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 
 from datransnet.engine.recipe import Recipe
 from datransnet.errors import ParameterError
 from datransnet.exits import as_command, in_any_locale
+
+if TYPE_CHECKING:
+    from datransnet.weights import Foreign
 
 app = typer.Typer(
     help="Train, score, run, export and look at networks for infrared small targets.",
@@ -24,13 +27,39 @@ app = typer.Typer(
 
 Weights = Annotated[Path, typer.Option(help="models/best of a study, the OUT of fit, or a published .pth.tar.")]
 Device = Annotated[str, typer.Option(help="Where to compute: cpu, cuda, cuda:1 …")]
+Published = Annotated[str, typer.Option("--model", help="The network that a published .pth.tar is of.")]
 Size = Annotated[int, typer.Option(min=32, help="Size that a published .pth.tar was trained at.")]
+Normalise = Annotated[
+    str | None,
+    typer.Option(help="MEAN,STD that a published .pth.tar had subtracted from images (of 0 … 255), and divided by."),
+]
 MaskAbove = Annotated[
     int,
     typer.Option(min=0, max=254, help="Mask pixels with a level above this (of 255) are target; 0: all but black."),
 ]
 LEVELS = "Which stored values become black and white: full, minmax, percentile, or LOW,HIGH (for thermal counts)."
 Debug = Annotated[bool, typer.Option("--debug", help="Print the traceback of an error.")]
+
+
+def _foreign(model: str, image_size: int, normalise: str | None) -> "Foreign":
+    """What three options say of a published checkpoint.
+
+    Raises:
+        ParameterError: if ``normalise`` is no mean and deviation.
+    """
+    from datransnet.weights import Foreign
+
+    if normalise is None:
+        return Foreign(model, image_size)
+    try:
+        mean, std = map(float, normalise.split(","))
+    except ValueError:
+        mean, std = 0.0, 0.0
+    if not (0 < std <= 255 and 0 <= mean <= 255):
+        raise ParameterError(
+            f"--normalise {normalise} must be a mean and a deviation in 0 … 255, such as 101.06,34.62."
+        )
+    return Foreign(model, image_size, mean, std)
 
 
 def _explained() -> dict[str, str]:
@@ -143,7 +172,9 @@ def evaluate(
     ] = None,
     threshold: Annotated[float, typer.Option(min=0, max=1, help="Scores above it are targets.")] = 0.5,
     curves: Annotated[Path | None, typer.Option(help="CSV file for ROC, precision-recall and Pd-Fa curves.")] = None,
+    model: Published = "datransnet",
     image_size: Size = 256,
+    normalise: Normalise = None,
     mask_above: MaskAbove = 127,
     device: Device = "cpu",
     allow_leak: Annotated[
@@ -162,9 +193,8 @@ def evaluate(
             return
         if data is None or weights is None or scores is not None or masks is not None:
             raise ParameterError("Give either DATA and --weights, or --scores and --masks.")
-        evaluate_command(
-            data, weights, part, conventions, threshold, curves, image_size, mask_above, device, allow_leak
-        )
+        foreign = _foreign(model, image_size, normalise)
+        evaluate_command(data, weights, part, conventions, threshold, curves, foreign, mask_above, device, allow_leak)
 
 
 @app.command()
@@ -173,7 +203,9 @@ def predict(
     weights: Weights,
     out: Annotated[Path, typer.Option(help="Folder for score maps, overlays and detections.csv.")],
     threshold: Annotated[float, typer.Option(min=0, max=1, help="Scores above it are targets.")] = 0.5,
+    model: Published = "datransnet",
     image_size: Size = 256,
+    normalise: Normalise = None,
     device: Device = "cpu",
     debug: Debug = False,
 ) -> None:
@@ -181,7 +213,7 @@ def predict(
     with as_command(debug):
         from datransnet.commands.predict import predict_command
 
-        predict_command(images, weights, out, threshold, image_size, device)
+        predict_command(images, weights, out, threshold, _foreign(model, image_size, normalise), device)
 
 
 @app.command()
@@ -190,7 +222,9 @@ def export(
     out: Annotated[Path, typer.Option(help="The .onnx file to write.")],
     height: Annotated[int, typer.Option(min=1, help="Size of the images it will take, in pixels.")] = 256,
     width: Annotated[int, typer.Option(min=1, help="Size of the images it will take, in pixels.")] = 256,
+    model: Published = "datransnet",
     image_size: Size = 256,
+    normalise: Normalise = None,
     debug: Debug = False,
 ) -> None:
     """Write ONNX (any batch, one size) and compare its logits with PyTorch's."""
@@ -199,7 +233,9 @@ def export(
         from datransnet.weights import learnt_levels, load_weights
 
         levels = learnt_levels(weights)
-        difference = export_onnx(load_weights(weights, image_size)[0], out, height, width, levels)
+        difference = export_onnx(
+            load_weights(weights, _foreign(model, image_size, normalise))[0], out, height, width, levels
+        )
         print(f"{out}: logits within {difference:.1e} of PyTorch's.")
         if levels != "full":
             print(f"It takes images whose values were scaled to 0 … 1 by levels {levels}, as in training.")

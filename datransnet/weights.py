@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
@@ -13,7 +13,7 @@ from datransnet.atomic import atomic_path, write_text
 from datransnet.data.images import Levels, parse_levels
 from datransnet.engine.recipe import Recipe
 from datransnet.errors import DataError, ParameterError
-from datransnet.models import Network, create_model
+from datransnet.models import DATransNet, Network, create_model
 from datransnet.models.normalised import Normalised
 from datransnet.models.official import load_official
 
@@ -92,13 +92,45 @@ def read_card(path: Path) -> dict[str, Any]:
         return {}
 
 
-def load_weights(path: Path, image_size: int = 256) -> tuple[Network, Recipe]:
+@dataclass(frozen=True)
+class Foreign:
+    """What a published checkpoint, which has no card, does not say of itself.
+
+    Attributes:
+        model: the network's name.
+        image_size: the size it was trained at; DATransNet sees images at that size, other networks at their own.
+        mean: what was subtracted from images, on the scale of 0 … 255.
+        std: what they were divided by, on that scale; without it they were in [0, 1].
+    """
+
+    model: str = "datransnet"
+    image_size: int = 256
+    mean: float = 0.0
+    std: float = 255.0
+
+    def load(self, source: Path | Mapping[str, Any]) -> tuple[Network, Recipe]:
+        """The network in evaluation mode, and a recipe that says how it sees images.
+
+        Raises:
+            DataError: as `load_official` does.
+        """
+        network = load_official(source, self.image_size, self.model)
+        view: Literal["resize", "crop"] = "resize" if isinstance(network, DATransNet) else "crop"
+        if (self.mean, self.std) == (0.0, 255.0):
+            return network, Recipe(view=view, size=self.image_size)
+        normalised = Normalised(network).to(next(network.parameters()).dtype)
+        normalised.mean.fill_(self.mean / 255)
+        normalised.std.fill_(self.std / 255)
+        return normalised.eval(), Recipe(view=view, size=self.image_size, normalise="dataset")
+
+
+def load_weights(path: Path, foreign: Foreign = Foreign()) -> tuple[Network, Recipe]:
     """A network with its weights, in evaluation mode, and its recipe.
 
     Args:
         path: a folder that `save_weights` or a study wrote (``models/best``), the weights in it, or a published
-            ``.pth.tar`` of DATransNet.
-        image_size: what a published checkpoint was trained at; ours say so themselves.
+            ``.pth.tar`` of any network.
+        foreign: what there is to know of a published checkpoint; ours say so themselves.
 
     Raises:
         DataError: if there is nothing, or the weights do not fit their card.
@@ -109,13 +141,13 @@ def load_weights(path: Path, image_size: int = 256) -> tuple[Network, Recipe]:
         raise DataError(f"There are no weights at {path}.")
     if path.suffix == ".safetensors" and not path.with_name(CARD).exists():
         try:
-            return load_official(load_file(path), image_size), Recipe(view="resize", size=image_size)
+            return foreign.load(load_file(path))
         except (DataError, SafetensorError) as error:
             raise DataError(
                 f"{path} has no card {path.with_name(CARD)} beside it to say which network it belongs to ({error})"
             ) from error
     if path.suffix != ".safetensors":
-        return load_official(path, image_size), Recipe(view="resize", size=image_size)
+        return foreign.load(path)
     beside = path.with_name(CARD)
     try:
         card: dict[str, Any] = json.loads(beside.read_text(encoding="utf-8"))

@@ -22,7 +22,7 @@ from datransnet.engine.predict import predict
 from datransnet.errors import DataError, ParameterError, did_you_mean
 from datransnet.metrics import CONVENTIONS, calibration, evaluate, hierarchical_summary, summarise
 from datransnet.metrics.evaluation import Pair
-from datransnet.weights import learnt_images, learnt_levels, load_weights
+from datransnet.weights import Foreign, learnt_images, learnt_levels, load_weights
 
 log = logging.getLogger(__name__)
 
@@ -49,14 +49,14 @@ def evaluate_command(
     conventions: tuple[str, ...],
     threshold: float,
     curves: Path | None,
-    image_size: int,
+    foreign: Foreign,
     mask_above: int,
     device: str,
     allow_leak: bool,
 ) -> None:
     """Score a network on a part of a dataset; prints JSON."""
     check_device(device)
-    model, recipe = load_weights(weights, image_size)
+    model, recipe = load_weights(weights, foreign)
     images = _part(data, part, mask_above, learnt_levels(weights))
     if images.remarks:
         log.warning("%s: %s.", data, images.remarks)

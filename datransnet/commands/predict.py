@@ -24,7 +24,7 @@ from datransnet.data.score_maps import ENDING, OVERLAY
 from datransnet.engine.distributed import check_device
 from datransnet.engine.predict import ScoreMap, predict_image, tiles
 from datransnet.errors import DataError, ParameterError
-from datransnet.weights import learnt_levels, load_weights
+from datransnet.weights import Foreign, learnt_levels, load_weights
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ def detections(scores: ScoreMap, threshold: float) -> list[dict[str, float]]:
 
 
 def predict_command(
-    named_paths: list[Path], weights: Path, out: Path, threshold: float, size: int, device: str
+    named_paths: list[Path], weights: Path, out: Path, threshold: float, foreign: Foreign, device: str
 ) -> None:
     """Write NAME_scores.png (16 bits) and NAME_overlay.png of each image, and detections.csv.
 
@@ -73,7 +73,7 @@ def predict_command(
     paths, faults = _images(named_paths)
     known = _known_rows(out / TABLE)
     _check_outputs(out, paths)
-    model, recipe = load_weights(weights, size)
+    model, recipe = load_weights(weights, foreign)
     levels = learnt_levels(weights)
     model.to(device)
     out.mkdir(parents=True, exist_ok=True)

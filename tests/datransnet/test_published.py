@@ -8,12 +8,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+import torch
 
 from datransnet.data.catalogue import CATALOGUE
 from datransnet.data.fetch import fetch
+from datransnet.data.images import read_image
 from datransnet.data.layouts import find_layout
+from datransnet.data.loader import to_input
 from datransnet.data.score_maps import OtherSize, Reading, find_predictions
 from datransnet.metrics import score
+from datransnet.weights import Foreign
 from tests.conftest import OUTSIDE
 
 
@@ -72,6 +76,14 @@ def golden_published():
     return folder
 
 
+def shown(measured, printed):
+    """What was measured, with as many digits as are printed."""
+    return {
+        name: f"{getattr(measured, name) * (1e6 if name == 'fa' else 100):.{len(text.partition('.')[2])}f}"
+        for name, text in printed.items()
+    }
+
+
 @pytest.mark.parametrize("entry", PUBLISHED, ids=lambda entry: f"{entry.maps}-{entry.convention}")
 def test_published_weights_have_the_numbers_that_their_authors_print(entry, golden_published, datasets, tmp_path):
     root = datasets(entry.dataset)
@@ -84,11 +96,7 @@ def test_published_weights_have_the_numbers_that_their_authors_print(entry, gold
     assert (len(found.ids), found.missing) == (entry.images, [])
     pairs = (found.pair(place) for place in range(len(found.ids)))
     measured = score(pairs, entry.convention)
-    shown = {}
-    for name, text in entry.printed.items():
-        digits = len(text.partition(".")[2])
-        shown[name] = f"{getattr(measured, name) * (1e6 if name == 'fa' else 100):.{digits}f}"
-    assert shown == entry.printed
+    assert shown(measured, entry.printed) == entry.printed
 
 
 def test_grey_mask_pixels_count_as_in_the_released_script(golden_published, datasets, tmp_path):
@@ -103,3 +111,45 @@ def test_grey_mask_pixels_count_as_in_the_released_script(golden_published, data
     assert sum(((mask > 0) & (mask < 1)).any() for _, mask in pairs) > 0
     shown = {name: f"{100 * score(pairs, name).iou:.4f}" for name in ("sctransnet", "lesps")}
     assert shown == {"sctransnet": "62.0586", "lesps": "62.0312"}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a published checkpoint is to give on a test part, by its authors' script."""
+
+    file: str
+    model: str
+    dataset: str
+    test: str
+    printed: dict[str, str]
+
+
+CHECKPOINTS = (
+    Checkpoint("lesps_acm", "acm", "NUDT-SIRST", "50_50/test.txt", {"iou": "57.42", "pd": "91.75", "fa": "39.733"}),
+    Checkpoint("lesps_acm", "acm", "SIRST", "50_50/test.txt", {"iou": "64.929", "pd": "90.87", "fa": "12.76"}),
+    Checkpoint("lesps_alcnet", "alcnet", "IRSTD-1K", "img_idx/test_IRSTD-1K.txt", {"iou": "62.03", "pd": "90.91"}),
+    Checkpoint("lesps_alcnet", "alcnet", "SIRST", "50_50/test.txt", {"iou": "67.895", "pd": "92.78", "fa": "37.11"}),
+)
+LESPS_MEAN, LESPS_STD, LESPS_STEP = 95.010, 41.511, 32
+
+
+@pytest.mark.parametrize("entry", CHECKPOINTS, ids=lambda entry: f"{entry.model}-{entry.dataset}")
+def test_published_checkpoints_score_what_their_authors_print(entry, golden_published, datasets, tmp_path):
+    """Their script pads normalised images by zeros to the next multiple of 32, and by 32 where they are one."""
+    source = golden_published / "weights" / f"{entry.file}.pth.tar"
+    network, recipe = Foreign(entry.model, mean=LESPS_MEAN, std=LESPS_STD).load(source)
+    assert recipe.normalise == "dataset"
+    root = datasets(entry.dataset)
+    pairs = find_layout(root).pairs
+    for id_ in (root / entry.test).read_text(encoding="utf-8").split():
+        image = read_image(pairs[id_][0])
+        height, width = image.shape
+        grey = to_input(np.array(image)[None]) - network.mean  # a border of the mean is one of zeros once normalised
+        border = [0, LESPS_STEP - width % LESPS_STEP, 0, LESPS_STEP - height % LESPS_STEP]
+        with torch.no_grad():
+            logits = network(torch.nn.functional.pad(grey, border) + network.mean)[0, 0, :height, :width]
+        np.save(tmp_path / f"{id_}.npy", logits.sigmoid().numpy())
+    masks = next(iter(pairs.values()))[1].parent
+    found = find_predictions(tmp_path, masks, Reading(ids=root / entry.test, mismatch="resize_mask"))
+    measured = score((found.pair(place) for place in range(len(found.ids))), "lesps")
+    assert shown(measured, entry.printed) == entry.printed
