@@ -80,6 +80,9 @@ class ExternalAttention(nn.Module):
     many pixels there are. The bias of ``conv1`` shifts every pixel's score alike and has no influence; checkpoints hold
     it. In the public code ``linear_1`` starts as a view of ``linear_0``, which the first copy to a device separates:
     trained checkpoints hold two, and so does this one.
+
+    Nothing stands between ``conv1`` and ``linear_0``, nor between ``linear_1`` and ``conv2``: each pair is applied as
+    one matrix of C×64 instead of two of up to C×C. The same function for a third of the operations.
     """
 
     def __init__(self, channels: int) -> None:
@@ -91,9 +94,14 @@ class ExternalAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """B×C×H×W → B×C×H×W."""
-        weights = self.linear_0(self.conv1(x).flatten(2)).softmax(2)
-        weights = weights / (1e-9 + weights.sum(1, keepdim=True))
-        out: Tensor = self.conv2(self.linear_1(weights).unflatten(2, x.shape[-2:])) + x
+        project, norm = self.conv2
+        assert isinstance(project, nn.Conv2d)
+        into = self.linear_0.weight[..., 0] @ self.conv1.weight[..., 0, 0]
+        bias = self.linear_0.weight[..., 0] @ self.conv1.bias if self.conv1.bias is not None else None
+        out_of = project.weight[..., 0, 0] @ self.linear_1.weight[..., 0]
+        weights = F.conv2d(x, into[..., None, None], bias).flatten(2).softmax(2)
+        weights = (weights / (1e-9 + weights.sum(1, keepdim=True))).unflatten(2, x.shape[-2:])
+        out: Tensor = norm(F.conv2d(weights, out_of[..., None, None])) + x
         return out
 
 
