@@ -145,6 +145,9 @@ def evaluate(
         Path | None, typer.Argument(help="Folder with images/ and masks/, or with trainval/ and test/.")
     ] = None,
     weights: Annotated[Path | None, typer.Option(help="A folder with weights.safetensors, or a .pth.tar.")] = None,
+    method: Annotated[
+        str | None, typer.Option(help="Instead of a network: a method without training (datransnet/classical).")
+    ] = None,
     scores: Annotated[
         Path | None, typer.Option(help="Instead of a network: a folder of anyone's score maps (png, npy, mat).")
     ] = None,
@@ -182,17 +185,20 @@ def evaluate(
     ] = False,
     debug: Debug = False,
 ) -> None:
-    """Score a network on images with masks, or anyone's score maps on their masks; prints JSON."""
+    """Score a network or a method on images with masks, or anyone's score maps on their masks; prints JSON."""
     conventions = tuple(convention or ())
     with as_command(debug):
-        from datransnet.commands.evaluate import evaluate_command, score_command
+        from datransnet.commands.evaluate import classical_command, evaluate_command, score_command
 
-        if scores is not None and masks is not None and data is None and weights is None:
+        if method is not None and data is not None and (weights, scores, masks) == (None, None, None):
+            classical_command(data, method, part, conventions, threshold, curves, mask_above)
+            return
+        if scores is not None and masks is not None and (data, weights, method) == (None, None, None):
             how = (allow_missing, mask_above, ids, logits, mismatch)
             score_command(scores, masks, conventions, threshold, curves, *how)
             return
-        if data is None or weights is None or scores is not None or masks is not None:
-            raise ParameterError("Give either DATA and --weights, or --scores and --masks.")
+        if data is None or weights is None or (scores, masks, method) != (None, None, None):
+            raise ParameterError("Give DATA and --weights, DATA and --method, or --scores and --masks.")
         foreign = _foreign(model, image_size, normalise)
         evaluate_command(data, weights, part, conventions, threshold, curves, foreign, mask_above, device, allow_leak)
 
@@ -250,13 +256,17 @@ def info(
     ] = None,
     height: Annotated[int, typer.Option(min=1, help="Size of the image whose operations count, in pixels.")] = 256,
     width: Annotated[int, typer.Option(min=1, help="Size of the image whose operations count, in pixels.")] = 256,
+    every: Annotated[bool, typer.Option("--all", help="A table of all networks instead.")] = False,
     debug: Debug = False,
 ) -> None:
-    """Print a network's layers, live and dead parameters, operations and size."""
+    """Print a network's layers, live and dead parameters, operations and size; or a table of all networks."""
     with as_command(debug):
-        from datransnet.commands.info import info_command
+        from datransnet.commands.info import all_command, info_command
 
-        info_command(model, argument or [], height, width)
+        if every:
+            all_command(height, width)
+        else:
+            info_command(model, argument or [], height, width)
 
 
 @app.command()

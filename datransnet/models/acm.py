@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from datransnet.layers.asymmetric import AsymmetricModulation
 from datransnet.layers.narrow_head import NarrowHead
 from datransnet.layers.resnet import FAST, stage, stem
+from datransnet.models.about import BASIC, About, iou
 from datransnet.models.padded import PaddedNetwork
 from datransnet.models.registry import MODELS
 
@@ -22,6 +23,7 @@ from datransnet.models.registry import MODELS
 class ACM(PaddedNetwork):
     """The whole network; 397,823 parameters."""
 
+    about = About("ACM", "Dai et al., WACV 2021", "arXiv 2009.14530", 2021, "none", iou(69.440, 64.855, 60.326), BASIC)
     multiple = 16
 
     def __init__(self) -> None:

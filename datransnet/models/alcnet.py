@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from datransnet.layers.asymmetric import AsymmetricModulation
 from datransnet.layers.narrow_head import NarrowHead
 from datransnet.layers.resnet import FAST, stage, stem
+from datransnet.models.about import BASIC, About, iou
 from datransnet.models.padded import PaddedNetwork
 from datransnet.models.registry import MODELS
 
@@ -21,6 +22,15 @@ class ALCNet(PaddedNetwork):
     The public one owns two stages of an upward path that it never runs; they are left out.
     """
 
+    about = About(
+        "ALCNet (BasicIRSTD's)",
+        "Dai et al., TGRS 2021",
+        "arXiv 2012.08573",
+        2021,
+        "none",
+        iou(61.047, 61.131, 58.088),
+        BASIC,
+    )
     multiple = 16
     dead = (r"uplayer[12]\.",)
 

@@ -25,6 +25,7 @@ from datransnet.layers.gfem import GlobalFeatureExtraction
 from datransnet.layers.head import MultiKernelHead
 from datransnet.layers.padding import reflect_to
 from datransnet.layers.residual import ResidualBlock
+from datransnet.models.about import About
 from datransnet.models.registry import MODELS, Network, Renames
 
 STRIDE = 32
@@ -80,6 +81,7 @@ class DATransNet(Network):
     The released network (greekinRoma/DATransNet) owns a fifth encoder and decoder that no forward pass uses.
     """
 
+    about = About("DATransNet", "GRSL 2025", "arXiv 2409.19599", 2025, "MIT")
     dead = (r"encoder5\.", r"decoder5\.")
     renames = RENAMES
 

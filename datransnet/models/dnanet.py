@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from datransnet.layers.attentive_residual import attentive_stage
+from datransnet.models.about import BASIC, About, iou
 from datransnet.models.padded import PaddedNetwork
 from datransnet.models.registry import MODELS
 
@@ -33,6 +34,7 @@ def _scaled(x: Tensor, factor: float) -> Tensor:
 class DNANet(PaddedNetwork):
     """The whole network; 4,696,568 parameters. In training, three columns of the first level give logits, too."""
 
+    about = About("DNA-Net", "Li et al., TIP 2023", "arXiv 2106.00487", 2023, "MIT", iou(74.815, 94.192, 65.735), BASIC)
     multiple = 16
 
     def __init__(self) -> None:

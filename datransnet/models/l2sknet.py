@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from datransnet.layers.saliency import LocalSaliency
+from datransnet.models.about import DRPCA, About, iou
 from datransnet.models.padded import PaddedNetwork
 from datransnet.models.registry import MODELS
 
@@ -68,6 +69,15 @@ def _contrast(channels: int, kernel: int, dilation: int) -> nn.Sequential:
 class L2SKUNet(PaddedNetwork):
     """The whole network; 898,913 parameters."""
 
+    about = About(
+        "L2SKNet-UNet",
+        "Wu et al., TGRS 2024",
+        "doi 10.1109/TGRS.2024.3521947",
+        2024,
+        "MIT",
+        iou(72.23, 93.13, 63.73),
+        DRPCA,
+    )
     multiple = 8
 
     def __init__(self) -> None:

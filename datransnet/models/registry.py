@@ -8,6 +8,7 @@ from typing import ClassVar, get_type_hints
 from torch import Tensor, nn
 
 from datransnet.errors import ParameterError
+from datransnet.models.about import About
 from datransnet.registry import Registry
 
 Renames = tuple[tuple[str, str | Callable[[Match[str]], str]], ...]
@@ -18,10 +19,12 @@ class Network(nn.Module):
     """What every registered network is: images B×1×H×W → logits B×1×H×W, for any H and W.
 
     Attributes:
+        about: where it comes from.
         dead: regular expressions for keys of published checkpoints that no forward pass of theirs uses.
         renames: what turns a published key into ours.
     """
 
+    about: ClassVar[About]
     dead: ClassVar[tuple[str, ...]] = ()
     renames: ClassVar[Renames] = ()
 

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from datransnet.layers.residual import ResidualBlock
+from datransnet.models.about import DRPCA, About, iou
 from datransnet.models.padded import PaddedNetwork
 from datransnet.models.registry import MODELS
 
@@ -27,6 +28,9 @@ def _joined(skip: Tensor, deep: Tensor) -> Tensor:
 class ResUNet(PaddedNetwork):
     """The whole network; 904,785 parameters. Nodes are named by level and column, as in UNet++."""
 
+    about = About(
+        "ResUNet", "BasicIRSTD, no paper", "XinyiYing/BasicIRSTD", 2024, "none", iou(72.31, 90.97, 63.08), DRPCA
+    )
     multiple = 8
 
     def __init__(self) -> None:

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from datransnet.layers.conv_norm import conv_norm
+from datransnet.models.about import BASIC, About, iou
 from datransnet.models.padded import PaddedNetwork
 from datransnet.models.registry import MODELS
 
@@ -130,6 +131,16 @@ class _Fusion(nn.Module):
 @MODELS.register("uiunet")
 class UIUNet(PaddedNetwork):
     """The whole network; 50,540,309 parameters, 54 G multiply-adds at 256²: for a GPU."""
+
+    about = About(
+        "UIU-Net",
+        "Wu, Hong, Chanussot, TIP 2023",
+        "arXiv 2212.00968",
+        2023,
+        "Apache-2.0",
+        iou(77.531, 90.517, 65.690),
+        BASIC,
+    )
 
     def __init__(self) -> None:
         super().__init__()

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from datransnet.errors import ParameterError
 from datransnet.layers.padding import reflect_to
 from datransnet.layers.residual import ResidualBlock
+from datransnet.models.about import About
 from datransnet.models.registry import MODELS, Network
 
 
@@ -24,6 +25,8 @@ class ResidualUNet(Network):
     Raises:
         ParameterError: if a value is out of range.
     """
+
+    about = About("residual U-Net", "this project", "DATransNet without its parts", 2026, "MIT")
 
     def __init__(self, width: int = 16, depth: int = 4) -> None:
         super().__init__()
