@@ -41,12 +41,18 @@ ALLOWED = {
     "layers": {"errors", "registry"},
     "models": {"errors", "registry", "layers"},
     "losses": {"errors", "registry"},
+    "classical": {"errors", "registry"},
     "metrics": {"errors", "components"},
     "data": {"errors", "components", "atomic", "seeding"},
-    "engine": {"errors", "registry", "atomic", "seeding", "metrics", "losses", "data", "models.registry"},
+    "engine": {
+        *("errors", "registry", "atomic", "seeding", "metrics", "losses", "data"),
+        *("models.registry", "models.normalised"),
+    },
     "exits": {"errors"},
     "weights": {"errors", "atomic", "data", "engine", "models"},
-    "commands": {"errors", "components", "atomic", "seeding", "metrics", "data", "engine", "models", "weights"},
+    "commands": {
+        *("errors", "components", "atomic", "seeding", "metrics", "data", "engine", "models", "weights", "classical")
+    },
     "__main__": {"errors", "exits", "engine", "commands", "weights"},
     "": {"models"},
 }

@@ -183,9 +183,8 @@ class SynchronisedNorm(nn.BatchNorm2d):
             self.running_var.lerp_(variance.to(self.running_var) * count / (count - 1), momentum)
             if self.num_batches_tracked is not None:
                 self.num_batches_tracked += 1
-        scale = self.weight * (variance + self.eps).rsqrt()
-        out: Tensor = centred * scale.view(-1, 1, 1) + self.bias.view(-1, 1, 1)
-        return out
+        normed: Tensor = centred * (variance + self.eps).rsqrt().view(-1, 1, 1)
+        return normed * self.weight.view(-1, 1, 1) + self.bias.view(-1, 1, 1) if self.affine else normed
 
 
 def synchronised(model: nn.Module, device: str) -> nn.Module:

@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from datransnet.data.images import Luminance
 from datransnet.models.registry import Network
 
 
@@ -28,7 +28,7 @@ class Normalised(Network):
         self.register_buffer("mean", torch.zeros(()))
         self.register_buffer("std", torch.ones(()))
 
-    def measure(self, images: Iterable[Luminance]) -> None:
+    def measure(self, images: Iterable[npt.NDArray[np.uint8]]) -> None:
         """Take the statistics of some images H×W in 0 … 255: the mean of their means, and of their deviations.
 
         So BasicIRSTD has it, but over training and test images together.
