@@ -1,5 +1,7 @@
 """Stage check: nothing of anybody else's lies where the study writes, and no path of the parameters leads there.
 
+It also says which files an external network consists of, for they lie where DVC does not look.
+
 It runs first, whatever else does: DVC removes a stage's outs before that stage could look (docs/decisions/0009).
 """
 
@@ -11,6 +13,8 @@ from pipeline.study.study import Study
 
 
 def main(study: Study) -> None:
-    """Run the stage. The file that it writes is always the same, so that no other stage runs again because of it."""
+    """Run the stage. What it writes changes with an external network only, so that no other stage runs again."""
     check_outputs(study)
     write_text(study.results / "check.json", json.dumps({"schema": 1, "safe": True}) + "\n")
+    files = (study.params.model.model_extra or {}).get("files") if study.params.model.name == "external" else None
+    write_text(study.results / "external.json", json.dumps({"schema": 1, "files": files}) + "\n")

@@ -8,7 +8,7 @@ from datransnet.models.istdunet import ISTDUNet
 from datransnet.models.l2sknet import L2SKUNet
 from datransnet.models.mshnet import MSHNet
 from datransnet.models.rdian import RDIAN
-from datransnet.models.registry import MODELS, Network, complete_arguments, create_model, list_models
+from datransnet.models.registry import MODELS, Network, complete_arguments, create_model, list_models, network_class
 from datransnet.models.resunet import ResUNet
 from datransnet.models.sctransnet import SCTransNet
 from datransnet.models.uiunet import UIUNet
@@ -32,4 +32,5 @@ __all__ = [
     "complete_arguments",
     "create_model",
     "list_models",
+    "network_class",
 ]

@@ -1,7 +1,5 @@
 """What networks share whose poolings divide only some image sizes, or that have side outputs in training."""
 
-from typing import ClassVar
-
 from torch import Tensor
 
 from datransnet.layers.padding import reflect_to
@@ -15,7 +13,7 @@ class PaddedNetwork(Network):
         multiple: what height and width must be multiples of inside.
     """
 
-    multiple: ClassVar[int] = 1
+    multiple: int = 1
 
     def heads(self, image: Tensor, sides: bool) -> dict[str, Tensor]:
         """Images whose size is a multiple of `multiple` → logits by name, ``out`` first.

@@ -61,8 +61,21 @@ def canonical_name(name: str) -> str:
     return ALSO_CALLED.get(name, name)
 
 
+def network_class(name: str) -> type[Network]:
+    """The class of a network, by any of its names; ``external`` is a foreign one (`datransnet.models.external`).
+
+    Raises:
+        ParameterError: if there is none.
+    """
+    if name == "external":
+        from datransnet.models.external import External  # a network that is none until it is told which
+
+        return External
+    return MODELS[canonical_name(name)]
+
+
 def list_models() -> list[str]:
-    """Names that `create_model` knows, sorted.
+    """Names that `create_model` knows, sorted; ``external`` is one more, for networks that lie elsewhere.
 
     >>> "datransnet" in list_models()
     True
@@ -83,7 +96,7 @@ def complete_arguments(name: str, **kwargs: object) -> dict[str, object]:
     ...
     datransnet.errors.ParameterError: Model 'datransnet': datrans = 'no' must be of type bool.
     """
-    factory = MODELS[canonical_name(name)]
+    factory = network_class(name)
     try:
         bound = signature(factory).bind(**kwargs)
     except TypeError as error:
@@ -107,4 +120,4 @@ def create_model(name: str, **kwargs: object) -> Network:
     >>> model(torch.zeros(1, 1, 33, 65)).shape
     torch.Size([1, 1, 33, 65])
     """
-    return MODELS[canonical_name(name)](**complete_arguments(name, **kwargs))
+    return network_class(name)(**complete_arguments(name, **kwargs))

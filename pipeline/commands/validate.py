@@ -20,4 +20,7 @@ def validate(study: Study, schema: bool = False) -> None:
         from pipeline.runs.check_models import check_models  # imports torch
 
         check_models(params)
+        if params.model.name == "external":
+            extra = params.model.model_extra or {}
+            say(f"The network is code of {extra['source']} ({extra['call']}), which runs with your rights.")
         say(f"{study.folder / 'params.yaml'}: valid (study {params.study}).")

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from datransnet.errors import DATransNetError, ParameterError
+from datransnet.foreign_code import python_files
 from pipeline.runs.provenance import REVISION, git_revision
 from pipeline.runs.source import PACKAGES, ROOT
 from pipeline.study.params import Params
@@ -56,7 +57,7 @@ def ray_session(params: Params) -> Iterator[None]:
         try:
             if address:
                 _knock(address)
-                ray.init(address, runtime_env=_travelling_code(), **settings)
+                ray.init(address, runtime_env=_travelling_code(params), **settings)
             else:
                 settings |= {"_temp_dir": kept.enter_context(_temporary()), "runtime_env": _quoted_python()}
                 with _joined_as_taken_apart():
@@ -150,12 +151,19 @@ def _await_node(resources: Resources, seconds: float) -> None:
         time.sleep(POLL_SECONDS)
 
 
-def _travelling_code() -> dict[str, Any]:
-    """Ray's runtime environment with the two packages and nothing else of the project, 2 MB at most."""
+def _travelling_code(params: Params) -> dict[str, Any]:
+    """Ray's runtime environment with the two packages, and an external network's files; nothing else of the project."""
     folder = Path(tempfile.mkdtemp(prefix="datransnet-code-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     for name in PACKAGES:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    external = params.model.model_extra or {}
+    if params.model.name == "external":
+        source, copy = Path(external["source"]), folder / "external" / external["files"]
+        for path in python_files(source):
+            target = copy / path.relative_to(source)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
     return {"working_dir": str(folder), "env_vars": {REVISION: git_revision(), "PYTHONUTF8": "1"}}
 
 

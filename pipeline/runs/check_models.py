@@ -4,8 +4,28 @@ import torch
 from pydantic import ValidationError
 
 from datransnet.errors import ParameterError
-from datransnet.models import create_model
+from datransnet.models import Network, create_model
 from pipeline.study.params import Arguments, Params
+
+
+def _try(network: Network) -> None:
+    """Let a foreign network train and answer once, on the processor.
+
+    Raises:
+        ParameterError: if it fails.
+    """
+    image = torch.rand(2, 1, 64, 64)
+    try:
+        outputs = network.train().outputs(image)
+        sum(logits.float().square().mean() for logits in outputs.values()).backward()  # type: ignore[union-attr]
+        with torch.no_grad():
+            network.eval()(image[:1])
+    except ParameterError:
+        raise
+    except Exception as error:
+        raise ParameterError(
+            f"The external network fails on images of 64×64: {type(error).__name__}: {error}"
+        ) from error
 
 
 def check_models(params: Params) -> None:
@@ -23,6 +43,9 @@ def check_models(params: Params) -> None:
     problems = []
     for where, changes in attempts.items():
         try:
+            if base["name"] == "external":
+                _try(create_model(**{**base, **changes}))
+                continue
             with torch.device("meta"):
                 create_model(**{**base, **changes})
         except ParameterError as error:

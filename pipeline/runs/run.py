@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from datransnet.data.manifest import Manifest
 from datransnet.engine.recipe import Recipe
-from datransnet.models import MODELS, complete_arguments
+from datransnet.models import complete_arguments, network_class
 from datransnet.seeding import derive_seed
 from pipeline.runs.source import TRAINING, source_digest
 from pipeline.study.digest import digest_of
@@ -47,7 +47,12 @@ class Run:
     @cached_property
     def key(self) -> str:
         """The run's name: a hash of everything above."""
-        return digest_of(asdict(self))
+        return digest_of(asdict(self) | {"model": identifying(self.model)})
+
+
+def identifying(model: Arguments) -> Arguments:
+    """What of a network's arguments decides its result: of an external one the files, not where they lie."""
+    return {key: value for key, value in model.items() if not (key == "source" and model["name"] == "external")}
 
 
 def training_source(model: str) -> str:
@@ -56,7 +61,7 @@ def training_source(model: str) -> str:
     Raises:
         ParameterError: if there is no such network.
     """
-    return source_digest(*TRAINING, MODELS[model].__module__)
+    return source_digest(*TRAINING, network_class(model).__module__)
 
 
 def plan(

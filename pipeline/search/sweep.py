@@ -13,7 +13,7 @@ from pipeline.console import Progress, say
 from pipeline.parallel.jobs import report_failures
 from pipeline.parallel.session import ray_session
 from pipeline.runs.provenance import now
-from pipeline.runs.run import training_source
+from pipeline.runs.run import identifying, training_source
 from pipeline.search.budget import Budget
 from pipeline.search.course import Course
 from pipeline.search.ending import Ending
@@ -41,6 +41,7 @@ def identity_of(params: Params, manifest: Manifest) -> str:
     limits = ("trials", "concurrent", "wall_hours", "gpu_hours")
     sweep["tune"] = {key: value for key, value in sweep["tune"].items() if key not in limits}
     sweep["recipe"] |= {"epochs": params.tune.epochs}
+    sweep["model"] = identifying(sweep["model"])
     if "latency" in params.tune.objectives:  # milliseconds of one device are not those of another
         sweep["resources"] = params.digestible["resources"]
     return digest_of([sweep, manifest.digest, training_source(params.model.name)])

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from datransnet.data.manifest import Manifest
 from datransnet.errors import ParameterError
-from pipeline.study.params import Params
+from datransnet.foreign_code import python_digest
+from pipeline.study.params import Model, Params
 from pipeline.study.read_params import read_params
 from pipeline.study.sqlite import SQLITE, sqlite_address, sqlite_file
 
@@ -45,9 +46,16 @@ class Study:
             ParameterError: if they hold mistakes.
         """
         params = read_params(self.folder / "params.yaml")
+        if params.model.name == "external":
+            params = params.model_copy(update={"model": self._located(params.model)})
         if self.gpus is None:
             return params
         return params.model_copy(update={"resources": params.resources.model_copy(update={"gpus": self.gpus})})
+
+    def _located(self, model: Model) -> Model:
+        """An external network with where its code lies and what it is."""
+        source = self.named(str((model.model_extra or {}).get("source", ""))).resolve()
+        return model.model_copy(update={"source": str(source), "files": python_digest(source)})
 
     @cached_property
     def manifest(self) -> Manifest:
