@@ -8,6 +8,7 @@ its tables in the working tree, by rounding at least, and makes no committed pag
 import dataclasses
 import importlib
 import inspect
+import json
 import re
 import subprocess
 import sys
@@ -24,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 MODULES = (
     "datransnet",
+    "datransnet.classical",
     "datransnet.models.official",
     "datransnet.metrics",
     "datransnet.weights",
@@ -253,7 +255,61 @@ def readme_page(read: Callable[[str], str]) -> str:
     return before + BEGIN + "\n".join(rows) + "\n" + END + after
 
 
+def networks_page() -> str:
+    """``docs/reference/networks.md``."""
+    import torch
+
+    from datransnet.classical import METHODS
+    from datransnet.engine.cost import parameters_of
+    from datransnet.models import MODELS, create_model, list_models
+
+    measured = json.loads((ROOT / "benchmarks/results/networks.json").read_text(encoding="utf-8"))
+    costs = {row["name"]: row for row in measured["networks"]}
+    lines = [
+        "# Networks",
+        "",
+        "`python -m datransnet info --all` prints this table with your machine's milliseconds; written by `make docs`.",
+        "",
+        "| name | network | paper | parameters | G multiply-adds | ms | licence of the original | printed IoU, % |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name in list_models():
+        about = MODELS[name].about
+        with torch.device("meta"):
+            parameters = parameters_of(create_model(name))
+        printed = ", ".join(f"{dataset} {value:.1f}" for dataset, value in about.printed)
+        paper = f"{about.paper}, {about.reference}"
+        cost = costs[name]
+        lines.append(
+            f"| `{name}` | {about.title} | {paper} | {parameters:,} | {cost['multiply_adds'] / 1e9:.2f} | "
+            f"{cost['forward_ms']:.0f} | {about.licence} | {f'{printed} ({about.source})' if printed else ''} |"
+        )
+    lines += [
+        "",
+        f"Multiply-adds and milliseconds of one image of {measured['size']}², {measured['threads']} threads of an "
+        f"{measured['device']} (`{measured['command']}`).",
+        "Each network but `unet` is held against outputs of a public copy in double precision. Where the original has",
+        "no licence, nobody may copy it; these are written anew. Each printed table has its own rules: BasicIRSTD's",
+        "numbers are of the last of 400 epochs, DRPCA-Net's and SCTransNet's of the best epoch on the test part. They",
+        "are no ranking.",
+        "",
+        "A network that lies elsewhere is [external](../how-to/external-network.md).",
+        "",
+        "## Methods without training",
+        "",
+        "`python -m datransnet evaluate DATA --method NAME`; each image's map is scaled by its own maximum.",
+        "",
+        "| name | |",
+        "|---|---|",
+    ]
+    for name in METHODS:
+        first = (inspect.getdoc(METHODS[name]) or "").split("\n\n")[0].replace("\n", " ")
+        lines.append(f"| `{name}` | {first} |")
+    return "\n".join(lines) + "\n"
+
+
 PAGES = {
+    "docs/reference/networks.md": networks_page,
     "docs/reference/params.md": params_page,
     "docs/reference/commands.md": commands_page,
     "docs/reference/python.md": python_page,

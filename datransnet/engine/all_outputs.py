@@ -10,13 +10,12 @@ class AllOutputs(nn.Module):
 
     Args:
         network: whose weights are trained.
-        sides: whether the side outputs are wanted, too.
     """
 
-    def __init__(self, network: Network, sides: bool) -> None:
+    def __init__(self, network: Network) -> None:
         super().__init__()
-        self.network, self.sides = network, sides
+        self.network = network
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """Images B×1×H×W → logits by name, ``out`` first."""
-        return self.network.outputs(image) if self.sides else {"out": self.network(image)}
+        return self.network.outputs(image)

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, start_processes
 from torch.nn.parallel import DistributedDataParallel
 
+from datransnet.engine.all_outputs import AllOutputs
 from datransnet.errors import DATransNetError, LostError, ParameterError, TrainingError
 
 LAST_WORDS = 30.0
@@ -187,7 +188,7 @@ class SynchronisedNorm(nn.BatchNorm2d):
         return normed * self.weight.view(-1, 1, 1) + self.bias.view(-1, 1, 1) if self.affine else normed
 
 
-def synchronised(model: nn.Module, device: str) -> nn.Module:
+def synchronised(model: AllOutputs, device: str) -> nn.Module:
     """A network whose batch norms and gradients are those of all processes; itself where there is one.
 
     Its batch norms change their class in place, so that weights keep their names.
@@ -200,7 +201,7 @@ def synchronised(model: nn.Module, device: str) -> nn.Module:
     on = [device] if device.startswith("cuda") else None
     known = inspect.signature(DistributedDataParallel).parameters
     name = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"  # its name in older torch
-    options: dict[str, Any] = {name: False}
+    options: dict[str, Any] = {name: False, "find_unused_parameters": model.network.has_idle_parameters}
     return DistributedDataParallel(model, device_ids=on, **options)
 
 

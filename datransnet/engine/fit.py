@@ -57,7 +57,7 @@ class _Training:
             decay = get_ema_multi_avg_fn(recipe.ema)
             self.average = AveragedModel(model, multi_avg_fn=decay, use_buffers=True)
         self.best, self.history = Best(), list[Epoch]()
-        self.trained = synchronised(AllOutputs(model, recipe.side_weight > 0), device)
+        self.trained = synchronised(AllOutputs(model), device)
 
     @property
     def judged(self) -> Network:

@@ -25,6 +25,7 @@ class Normalised(Network):
     def __init__(self, network: Network) -> None:
         super().__init__()
         self.network = network
+        self.has_idle_parameters = network.has_idle_parameters
         self.register_buffer("mean", torch.zeros(()))
         self.register_buffer("std", torch.ones(()))
 

@@ -22,11 +22,13 @@ class Network(nn.Module):
         about: where it comes from.
         dead: regular expressions for keys of published checkpoints that no forward pass of theirs uses.
         renames: what turns a published key into ours.
+        has_idle_parameters: whether some parameters may have no part in any output.
     """
 
-    about: ClassVar[About]
+    about: ClassVar[About] = About("of your own", "", "", 0, "")
     dead: ClassVar[tuple[str, ...]] = ()
     renames: ClassVar[Renames] = ()
+    has_idle_parameters: bool = False
 
     def forward(self, image: Tensor) -> Tensor:
         """B×1×H×W → B×1×H×W."""

@@ -17,6 +17,7 @@ from pipeline.runs.execute import Job, execute, load_trained
 from pipeline.runs.run import plan
 from pipeline.study.read_params import parse_params
 from pipeline.study.resources import Resources
+from tests.datransnet.foreign import write_classes
 from tests.pipeline.conftest import StudyFolder, tiny_params
 
 
@@ -28,6 +29,25 @@ def job(scenes, tmp_path):
     params, manifest = parse_params(content, "tiny"), Manifest.read(scenes / "manifest.json")
     run = plan(params, manifest, params.model.arguments(), params.recipe, 0)
     return Job(run, "full", 1, scenes, tmp_path / "two", Resources(processes=2))
+
+
+@pytest.fixture(params=["resunet", "mshnet", "external"])
+def other_job(job, request, tmp_path):
+    """A training of another network: with nothing special, with side outputs, and with parameters that nothing uses."""
+    recipe = replace(job.run.recipe, epochs=1, normalise="dataset")
+    model = {"name": request.param}
+    if request.param == "external":
+        source = write_classes(tmp_path / "theirs")
+        output = {"kind": "classes", "main": "seg", "sides": False}
+        model |= {"source": str(source), "call": "model.net:build", "output": output}
+    return replace(job, run=replace(job.run, model=model, recipe=recipe))
+
+
+@pytest.mark.parametrize("side_weight", [0.0, 1.0])
+def test_two_processes_train_any_network_as_one_does(other_job, tmp_path, side_weight):
+    job = replace(other_job, run=replace(other_job.run, recipe=replace(other_job.run.recipe, side_weight=side_weight)))
+    alone = replace(job, runs=tmp_path / "one", resources=Resources())
+    assert losses(execute(job)) == pytest.approx(losses(execute(alone)), rel=1e-4)
 
 
 def losses(epochs):
