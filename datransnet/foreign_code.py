@@ -1,6 +1,7 @@
 """Which Python files a folder of somebody else's code holds; without importing anything of it."""
 
 import hashlib
+import shutil
 from pathlib import Path
 
 from datransnet.errors import ParameterError
@@ -32,3 +33,19 @@ def python_files(source: Path) -> list[Path]:
     if not found:
         raise ParameterError(f"model.source = {source} is no folder with Python files in it.")
     return found
+
+
+COPIES = "external"
+"""The folder beside this package where machines elsewhere have copies of foreign code, one for each digest."""
+
+
+def copy_python(source: Path, files: str, beside: Path) -> None:
+    """Copy a folder's Python files to where a package in ``beside`` looks for those with the digest ``files``.
+
+    Raises:
+        ParameterError: if there is no such folder, or no Python file in it.
+    """
+    for path in python_files(source):
+        target = beside / COPIES / files / path.relative_to(source)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)

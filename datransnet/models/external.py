@@ -19,12 +19,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from datransnet.errors import DataError, ParameterError, did_you_mean
-from datransnet.foreign_code import python_digest, python_files
+from datransnet.foreign_code import COPIES, python_digest, python_files
 from datransnet.models.about import About
 from datransnet.models.padded import PaddedNetwork
-
-COPIES = Path(__file__).resolve().parents[2] / "external"
-"""Where a machine of a cluster has what was sent to it, beside this package: a folder for each digest."""
 
 Kind = Literal["logits", "probabilities", "classes"]
 
@@ -158,7 +155,7 @@ class External(PaddedNetwork):
 
 def _located(source: str, files: str) -> Path:
     """The folder, or the copy of it that was sent to this machine."""
-    copy = COPIES / files
+    copy = Path(__file__).resolve().parents[2] / COPIES / files
     folder = copy if files and copy.is_dir() else Path(source).expanduser().resolve()
     if files and (now := python_digest(folder)) != files:
         raise DataError(

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from datransnet.errors import DATransNetError, ParameterError
-from datransnet.foreign_code import python_files
+from datransnet.foreign_code import copy_python
 from pipeline.runs.provenance import REVISION, git_revision
 from pipeline.runs.source import PACKAGES, ROOT
 from pipeline.study.params import Params
@@ -159,11 +159,7 @@ def _travelling_code(params: Params) -> dict[str, Any]:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     external = params.model.model_extra or {}
     if params.model.name == "external":
-        source, copy = Path(external["source"]), folder / "external" / external["files"]
-        for path in python_files(source):
-            target = copy / path.relative_to(source)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, target)
+        copy_python(Path(external["source"]), external["files"], folder)
     return {"working_dir": str(folder), "env_vars": {REVISION: git_revision(), "PYTHONUTF8": "1"}}
 
 

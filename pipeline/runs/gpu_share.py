@@ -66,7 +66,8 @@ def peak_of(networks: list[Arguments], batch: int, size: int) -> tuple[int, int]
         optimizer = torch.optim.Adam(model.parameters())
         for _ in range(2):
             optimizer.zero_grad()
-            model(torch.rand(batch, 1, size, size, device="cuda")).square().mean().backward()
+            outputs = model.outputs(torch.rand(batch, 1, size, size, device="cuda"))
+            sum(logits.square().mean() for logits in outputs.values()).backward()  # type: ignore[union-attr]
             optimizer.step()
         del model, optimizer
         torch.cuda.empty_cache()

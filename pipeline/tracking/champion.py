@@ -6,6 +6,7 @@ MLflow stores a copy of this code with the model and calls `_load_pyfunc` when t
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy.typing as npt
 from datransnet.data.images import Levels, to_luminance
 from datransnet.engine.predict import predict_image
 from datransnet.engine.recipe import Recipe
+from datransnet.foreign_code import COPIES, copy_python
 from datransnet.models import Network
 from datransnet.weights import learnt_levels, load_weights, read_card
 from pipeline.runs.source import PACKAGES, ROOT
@@ -67,12 +69,16 @@ def register(client: Any, uri: str, run: str, name: str, folder: Path) -> None:
         params=ParamSchema([ParamSpec("threshold", "double", 0.5)]),
     )
     mlflow.set_tracking_uri(uri)
-    with mlflow.start_run(run_id=run):
+    with mlflow.start_run(run_id=run), TemporaryDirectory() as scratch:
+        code = [str(ROOT / package) for package in PACKAGES]
+        if card["model"]["name"] == "external":
+            copy_python(Path(card["model"]["source"]), card["model"]["files"], Path(scratch))
+            code.append(str(Path(scratch) / COPIES))
         logged = mlflow.pyfunc.log_model(
             name="model",
             loader_module=__name__,
             data_path=str(folder),
-            code_paths=[str(ROOT / package) for package in PACKAGES],
+            code_paths=code,
             signature=signature,
             input_example=np.zeros((1, 32, 32), kind),
             pip_requirements=[f"{package}=={version(package).partition('+')[0]}" for package in REQUIREMENTS],

@@ -63,6 +63,22 @@ def test_it_is_searched_trained_scored_and_shown(study):
     assert 0 < card["normalisation"]["mean"] < 1
 
 
+def test_the_champion_is_served_without_the_checkout(study):
+    (study.folder / "theirs").rename(study.folder / "hidden")
+    try:
+        script = (
+            "import mlflow, numpy as np; mlflow.set_tracking_uri('sqlite:///mlruns.db');"
+            "found = mlflow.pyfunc.load_model('models:/tiny@champion').predict(np.zeros((1, 40, 32), np.uint8));"
+            "print(found['scores'].shape)"
+        )
+        done = study.python("-c", script)
+        out, err = done.communicate()
+        assert done.returncode == 0, err
+        assert "(1, 40, 32)" in out
+    finally:
+        (study.folder / "hidden").rename(study.folder / "theirs")
+
+
 def test_a_checkout_that_has_moved_gives_the_same_runs(study, tmp_path):
     moved = study.copy(tmp_path / "moved")
     shutil.move(moved.folder / "theirs", tmp_path / "elsewhere")
