@@ -22,7 +22,7 @@ from datransnet.data.masks import resized
 from datransnet.engine.recipe import Recipe
 from datransnet.metrics import CONVENTIONS, score
 from datransnet.models import complete_arguments
-from datransnet.weights import load_weights, save_weights
+from datransnet.weights import Foreign, load_weights, save_weights
 
 
 def run(*arguments) -> Result:
@@ -169,6 +169,37 @@ def test_score_maps_of_zeros_and_ones_in_a_png_are_told(tmp_path):
     assert "levels 0 and 1" in refused.stderr
     done = run("evaluate", "--scores", tmp_path / "white", "--masks", tmp_path / "masks")
     assert json.loads(done.stdout)["conventions"]["basicirstd"]["iou"] == 1
+
+
+def test_info_has_a_line_for_each_network():
+    done = run("info", "--all", "--height", 32, "--width", 32)
+    assert done.exit_code == 0, done.stderr
+    lines = {line.split()[0]: line for line in done.stdout.splitlines()[1:]}
+    assert set(list_models()) <= set(lines)
+    assert "397,823" in lines["acm"]
+    assert "arXiv 2009.14530" in lines["acm"]
+    assert "NUDT-SIRST 64.9" in lines["acm"]
+
+
+def test_a_published_checkpoint_of_another_network_is_normalised_as_told(scenes, tmp_path):
+    torch.manual_seed(0)
+    network = create_model("acm").eval()
+    torch.save(
+        {"state_dict": {f"model.{key}": value for key, value in network.state_dict().items()}}, tmp_path / "a.pth.tar"
+    )
+    told = ("--weights", tmp_path / "a.pth.tar", "--model", "acm", "--normalise", "102,51")
+    done = run("export", *told, "--out", tmp_path / "m.onnx", "--height", 64, "--width", 64)
+    assert done.exit_code == 0, done.stderr
+    image = torch.rand(1, 1, 64, 64)
+    with torch.no_grad():
+        found, _ = Foreign("acm", mean=102, std=51).load(tmp_path / "a.pth.tar")
+        assert torch.allclose(found(image), network((image - 0.4) / 0.2), atol=1e-5)
+    done = run("evaluate", scenes, *told)
+    assert done.exit_code == 0, done.stderr
+    wrong = run("evaluate", scenes, "--weights", tmp_path / "a.pth.tar", "--model", "acm", "--normalise", "102")
+    assert wrong.exit_code == 2
+    assert "mean and a deviation" in wrong.stderr
+    assert run("evaluate", scenes, "--weights", tmp_path / "a.pth.tar").exit_code == 3  # no DATransNet
 
 
 def test_info_counts_parameters():

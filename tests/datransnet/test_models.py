@@ -1,10 +1,15 @@
 """Conformance of every registered network, and what is DATransNet's own."""
 
+import numpy as np
 import pytest
 import torch
 
 from datransnet import create_model, list_models
+from datransnet.data.dataset import Images
+from datransnet.engine.fit import fit
+from datransnet.engine.recipe import Recipe
 from datransnet.errors import ParameterError
+from datransnet.models.normalised import Normalised
 
 SMALL = {"datransnet": {"image_size": 64, "width": 4}, "unet": {"width": 4}}
 
@@ -154,3 +159,28 @@ def test_an_unknown_model_gets_a_suggestion():
 def test_a_wrong_argument_of_the_baseline_is_named(arguments):
     with pytest.raises(ParameterError, match=next(iter(arguments))):
         create_model("unet", **arguments)
+
+
+def test_resuming_equals_not_stopping(model, request, tmp_path):
+    name = request.node.callspec.params["model"]
+    rng = np.random.default_rng(0)
+    masks = rng.random((5, 32, 32)) > 0.98
+    pixels = rng.integers(0, 200, (5, 32, 32), dtype=np.uint8) + 50 * masks.astype(np.uint8)
+    images = Images([str(number) for number in range(5)], list(pixels), list(masks))
+    recipe = Recipe(epochs=2, batch_size=2, view="crop", size=32, augment=True, normalise="dataset")
+    start = {key: value.clone() for key, value in model.state_dict().items()}
+
+    def fitting(**options):
+        network = create_model(name, **SMALL.get(name, {}))
+        network.load_state_dict(start)
+        normalised = Normalised(network)
+        return normalised, fit(normalised, images.subset([0, 1, 2, 3]), images.subset([4]), recipe, seed=1, **options)
+
+    whole, epochs = fitting()
+    expected = [epoch["loss"] for epoch in epochs]
+    _, cut_off = fitting(checkpoint=tmp_path / "c.pt")
+    next(cut_off)
+    cut_off.close()
+    again, epochs = fitting(checkpoint=tmp_path / "c.pt")
+    assert [epoch["loss"] for epoch in epochs] == expected
+    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), again.parameters(), strict=True))
