@@ -65,15 +65,15 @@ def page(frame: pd.DataFrame) -> str:
     return "\n\n".join(
         [
             "# Four cheap networks in BasicIRSTD's recipe",
-            "Validation IoU on NUDT-SIRST `50_50` (a fifth of the training part, near duplicates kept together), after "
-            "as many of the recipe's 400 epochs as two cores gave: windows of 256², batches of 16, Adam 5e-4, soft IoU, "
+            "Validation IoU on NUDT-SIRST `50_50` (a fifth of the training part, near duplicates together), after "
+            "as many of the recipe's 400 epochs as two cores gave: windows of 256², batches of 16, Adam, soft IoU, "
             "images normalised by the training part's statistics. One seed (42) each.",
             pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True),
             f"![Validation IoU over epochs and hours]({NAME}.svg)",
             f"Every epoch is in [{NAME}.csv]({NAME}.csv). Command, in the folder of profile `nudt`:",
             "```bash\npython -m datransnet fit data/.split/NUDT-SIRST --out OUT --model acm --epochs 400 \\\n"
-            "  --batch-size 16 --lr 5e-4 --schedule multistep --loss soft_iou --view crop --size 256 --target-share 0.5 "
-            "--augment --normalise dataset\n```\n",
+            "  --batch-size 16 --lr 5e-4 --schedule multistep --loss soft_iou --view crop --size 256 "
+            "--target-share 0.5 --augment --normalise dataset\n```\n",
         ]
     )
 
