@@ -139,21 +139,9 @@ class _Reconstruction(nn.Module):
         self.norm = nn.BatchNorm2d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """B×C×h×w → B×C×(h·s)×(w·s).
-
-        The public code enlarges first. A 1×1 convolution and, in evaluation, its norm act on each pixel alone, and the
-        weights of an interpolation sum to one: so they come first, on s² times fewer pixels. In training the norm's
-        statistics are those of the enlarged pixels, so only the convolution does.
-        """
-        x = (
-            self.norm(self._enlarged(self.conv(x)))
-            if self.norm.training
-            else self._enlarged(conv_norm(self.conv, self.norm, x))
-        )
-        return x.relu()
-
-    def _enlarged(self, x: Tensor) -> Tensor:
-        return F.interpolate(x, scale_factor=self.patch, mode="bilinear", align_corners=False)
+        """B×C×h×w → B×C×(h·s)×(w·s)."""
+        enlarged = F.interpolate(x, scale_factor=self.patch, mode="bilinear", align_corners=False)
+        return conv_norm(self.conv, self.norm, enlarged).relu()
 
 
 class ChannelTransformer(nn.Module):
