@@ -281,7 +281,7 @@ def networks_page() -> str:
         paper = f"{about.paper}, {about.reference}"
         cost = costs[name]
         lines.append(
-            f"| `{name}` | {about.title} | {paper} | {parameters:,} | {cost['multiply_adds'] / 1e9:.2f} | "
+            f"| `{name}` | {about.title or name} | {paper} | {parameters:,} | {cost['multiply_adds'] / 1e9:.2f} | "
             f"{cost['forward_ms']:.0f} | {about.licence} | {f'{printed} ({about.source})' if printed else ''} |"
         )
     lines += [

@@ -28,6 +28,7 @@ from pipeline.reporting.figures import (
 )
 from pipeline.reporting.hierarchical_table import hierarchical_table
 from pipeline.reporting.interactive import interactive_curves, library
+from pipeline.reporting.names import winner_name
 from pipeline.reporting.operating_table import operating_table
 from pipeline.reporting.page import page
 from pipeline.reporting.planning import planning_table
@@ -220,6 +221,7 @@ def _page(study: Study, found: _Results, tables: Mapping[str, Table], sentences:
     return page(
         "report.html",
         study=study.params.study,
+        network=winner_name(found.evaluation),
         dataset=found.evaluation.dataset,
         card=study.params.data.card,
         protocol=found.evaluation.rules,

@@ -41,7 +41,7 @@ def all_command(height: int, width: int) -> None:
         rows.append(
             (
                 name,
-                about.title,
+                about.title or name,
                 about.paper,
                 about.reference,
                 about.licence,

@@ -25,7 +25,7 @@ class Network(nn.Module):
         has_idle_parameters: whether some parameters may have no part in any output.
     """
 
-    about: ClassVar[About] = About("of your own", "", "", 0, "")
+    about: ClassVar[About] = About("", "of your own", "", 0, "")
     dead: ClassVar[tuple[str, ...]] = ()
     renames: ClassVar[Renames] = ()
     has_idle_parameters: bool = False

@@ -6,7 +6,8 @@ from functools import partial
 import numpy as np
 
 from datransnet.metrics import HIERARCHICAL, hierarchical_terms, with_phantoms
-from pipeline.reporting.result_tables import WINNER_NAME, protocol_note
+from pipeline.reporting.names import winner_name
+from pipeline.reporting.result_tables import protocol_note
 from pipeline.reporting.statistics import Counted, Terms, estimates
 from pipeline.reporting.table import HIERARCHICAL_COLUMNS, Numbers, Table, cells, numbers
 from pipeline.scoring.evaluation import ScoredPeer, ScoredRun, StudyEvaluation
@@ -16,7 +17,7 @@ FORMS = ("hiou", "hiou_released")
 
 def hierarchical_table(evaluation: StudyEvaluation) -> Table:
     """A line for each form of hierarchical IoU and each model."""
-    models: list[tuple[str, Sequence[ScoredRun | ScoredPeer]]] = [(WINNER_NAME, evaluation.winners)]
+    models: list[tuple[str, Sequence[ScoredRun | ScoredPeer]]] = [(winner_name(evaluation), evaluation.winners)]
     models += [(peer.variant, [peer]) for peer in evaluation.peers]
     rows, values = [], []
     for form in FORMS:

@@ -10,13 +10,12 @@ from typing import Literal
 import yaml
 from pydantic import TypeAdapter
 
+from pipeline.reporting.names import winner_name
 from pipeline.reporting.planning import spread_in
 from pipeline.reporting.power import resolution
-from pipeline.reporting.result_tables import WINNER_NAME
 from pipeline.reporting.statistics import proportion
 from pipeline.reporting.table import COLUMNS, Numbers, Table
 from pipeline.scoring.evaluation import Dataset, StudyEvaluation
-from pipeline.study.protocol import Protocol
 
 METRICS = ("iou", "niou", "f1", "pd", "fa")
 
@@ -84,7 +83,7 @@ def reference_tables(evaluation: StudyEvaluation, main: Table) -> list[Table]:
         (apart if reasons else same).append((entry, "; ".join(reasons)))
     tables = []
     if same:
-        ours = [_ours(row, evaluation.rules) for row in main.values if row["model"] == WINNER_NAME]
+        ours = [_ours(row, evaluation) for row in main.values if row["model"] == winner_name(evaluation)]
         targets = dataset.summary["test"]["targets"]
         rows = [*ours, *(_row(entry, targets) for entry, _ in same)]
         title = f"Published numbers on {dataset.name} {dataset.split}"
@@ -135,7 +134,8 @@ def _row(entry: PublishedNumber, targets: int | None = None) -> dict[str, str]:
     return row | {"source": entry.source}
 
 
-def _ours(values: Numbers, rules: Protocol) -> dict[str, str]:
-    row = {"method": f"DATransNet, this study {rules.mark}".strip(), "convention": str(values["convention"])}
+def _ours(values: Numbers, evaluation: StudyEvaluation) -> dict[str, str]:
+    name = f"{winner_name(evaluation)}, this study {evaluation.rules.mark}".strip()
+    row = {"method": name, "convention": str(values["convention"])}
     row |= {COLUMNS[name][0]: f"{values[name] * COLUMNS[name][1]:.2f}" for name in METRICS}
     return row | {"source": "this report"}

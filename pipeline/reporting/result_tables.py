@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from pipeline.reporting.claims import Difference
 from pipeline.reporting.leaks import unseen
+from pipeline.reporting.names import winner_name, without_leaks
 from pipeline.reporting.statistics import (
     LEAST_IMAGES,
     LEAST_SEEDS,
@@ -25,10 +26,6 @@ from pipeline.reporting.tuning_curve import tuning_curve
 from pipeline.scoring.costs import Costs
 from pipeline.scoring.evaluation import Counts, ScoredPeer, ScoredRun, StudyEvaluation
 from pipeline.study.handover import Tuned
-
-WINNER_NAME = "DATransNet"
-WITHOUT_LEAKS = "DATransNet, without near duplicates"
-"""What the main table calls the winner, and the winner on the images that have no near duplicate it has seen."""
 
 
 def counts_of(runs: Sequence[ScoredRun | ScoredPeer], convention: str) -> list[Counts]:
@@ -60,10 +57,10 @@ def main_table(evaluation: StudyEvaluation) -> Table:
     for convention in evaluation.conventions:
         counts = counts_of(full, convention)
         lines: list[tuple[str, Sequence[Counts], tuple[dict[str, str], Numbers]]]
-        lines = [(WINNER_NAME, counts, beside(None))]
+        lines = [(winner_name(evaluation), counts, beside(None))]
         if not kept.all():
             without = [{name: np.asarray(column)[kept].tolist() for name, column in seed.items()} for seed in counts]
-            lines.append((WITHOUT_LEAKS, without, beside(change_without(counts, kept, "iou"))))
+            lines.append((without_leaks(evaluation), without, beside(change_without(counts, kept, "iou"))))
         changes = _against_best(full, peers, convention)
         lines += [
             (peer.variant, counts_of([peer], convention), change) for peer, change in zip(peers, changes, strict=True)
@@ -77,23 +74,23 @@ def main_table(evaluation: StudyEvaluation) -> Table:
                 {"model": name, "convention": convention, "seeds": len(found), **numbers(estimated), **numbered}
             )
     dataset = evaluation.dataset
-    note = f"{protocol_note(evaluation)} {_leaks_note(evaluation, kept)}"
+    note = f"{protocol_note(evaluation)} {_leaks_note(without_leaks(evaluation), kept)}"
     if peers:
         note += (
             " ΔIoU: these trained networks against the winner's best run by validation [bootstrap interval over "
             "images]; p of the paired permutation test over images, after Holm. It says nothing of training again."
         )
-    return Table("main", f"DATransNet on {dataset.name} {dataset.split}, test part", note, rows, values)
+    return Table("main", f"{winner_name(evaluation)} on {dataset.name} {dataset.split}, test part", note, rows, values)
 
 
-def _leaks_note(evaluation: StudyEvaluation, kept: npt.NDArray[np.bool_]) -> str:
-    """What the main table says of near duplicates."""
+def _leaks_note(name: str, kept: npt.NDArray[np.bool_]) -> str:
+    """What the main table says of near duplicates; ``name`` is the line without them."""
     where = "among those that the networks learnt from or were chosen on"
     if kept.all():
         return f"No test image has a near duplicate {where}."
     left = int((~kept).sum())
     return (
-        f"{left} of {len(kept)} test images have a near duplicate {where}; {WITHOUT_LEAKS}: on the {len(kept) - left} "
+        f"{left} of {len(kept)} test images have a near duplicate {where}; {name}: on the {len(kept) - left} "
         "others, ΔIoU against all with its interval over images, paired."
     )
 

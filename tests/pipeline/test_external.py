@@ -58,7 +58,7 @@ def test_it_is_searched_trained_scored_and_shown(study):
     assert json.loads((study.folder / "results/external.json").read_text(encoding="utf-8"))["files"] == digest
     evaluation = json.loads((study.folder / "results/evaluation/evaluation.json").read_text(encoding="utf-8"))
     assert {run["variant"] for run in evaluation["runs"]} == {"full", "no_sides"}
-    assert (study.folder / "reports/report.html").exists()
+    assert "<h1>Net on Synthetic generated</h1>" in (study.folder / "reports/report.html").read_text(encoding="utf-8")
     card = json.loads((study.folder / "models/best/card.json").read_text(encoding="utf-8"))
     assert 0 < card["normalisation"]["mean"] < 1
 

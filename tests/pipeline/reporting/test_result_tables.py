@@ -11,9 +11,10 @@ from pipeline.reporting.ablation_tables import ablation_table, components_table
 from pipeline.reporting.claims import difference
 from pipeline.reporting.hierarchical_table import hierarchical_table
 from pipeline.reporting.leaks import unseen
+from pipeline.reporting.names import without_leaks
 from pipeline.reporting.operating_table import operating_table
 from pipeline.reporting.planning import planning_table
-from pipeline.reporting.result_tables import WITHOUT_LEAKS, cost_table, main_table, search_table, selection_table
+from pipeline.reporting.result_tables import cost_table, main_table, search_table, selection_table
 from pipeline.reporting.statistics import change_without
 from pipeline.scoring.costs import Costs, RunCost
 from pipeline.scoring.evaluation import (
@@ -161,7 +162,7 @@ def test_the_main_table_has_a_line_without_test_images_that_resemble_seen_ones(p
     found = leaking(protocol)
     assert np.flatnonzero(~unseen(found)).tolist() == [3, 4, 5]
     every, without = main_table(found).values
-    assert without["model"] == WITHOUT_LEAKS
+    assert without["model"] == without_leaks(found)
     kept = [place for place in range(90) if place not in (3, 4, 5)]
     expected = []
     for run in found.winners:
@@ -259,3 +260,14 @@ def test_a_search_under_conditions_has_every_column_in_every_line():
     rows = search_table(Tuned(best, [trial, other], ["iou"], {}, [])).rows
     assert [list(row)[4:] for row in rows] == [["recipe.lr", "recipe.alpha"]] * 2
     assert [row["recipe.alpha"] for row in rows] == ["", "0.3"]
+
+
+def test_tables_are_named_after_the_network():
+    found = evaluation()
+    other = replace(found, runs=[replace(run, model={"name": "dnanet"}) for run in found.runs])
+    table = main_table(other)
+    assert table.rows[0]["model"] == "DNA-Net"
+    assert table.title.startswith("DNA-Net on ")
+    theirs = {"name": "external", "source": "/somewhere", "call": "model.net:TheirNet"}
+    foreign = replace(found, runs=[replace(run, model=theirs) for run in found.runs])
+    assert main_table(foreign).rows[0]["model"] == "TheirNet"
