@@ -16,6 +16,7 @@ from datransnet.errors import DataError
 from datransnet.models import MODELS
 from datransnet.models.official import load_official
 from tests.conftest import OUTSIDE
+from tests.datransnet.drawn import drawn_weights
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden/networks.json").read_text(encoding="utf-8"))
 FULL = OUTSIDE / "golden/networks"
@@ -26,23 +27,11 @@ DIRECTIONS = ((0, 0), (0, 2), (0, 4), (2, 4), (4, 4), (4, 2), (4, 0), (2, 0))
 
 def drawn(name: str) -> dict[str, torch.Tensor]:
     """Weights in the shape of a published checkpoint, in double precision."""
-    weights = {}
-    for number, (key, shape) in enumerate(GOLDEN[name]["keys"]):
-        z = np.random.default_rng(GOLDEN[name]["seed"] + number).standard_normal(shape)
-        if name == "rdian" and key.startswith("d1"):
-            z = np.zeros(shape)
-            z[0, 0, 2, 2], z[(0, 0, *DIRECTIONS[int(key[2]) - 1])] = 1, -1
-        elif key.endswith("num_batches_tracked"):
-            z = np.zeros(shape, dtype=np.int64)
-        elif key.endswith("running_mean"):
-            z = 0.1 * z
-        elif key.endswith("running_var"):
-            z = 1 + 0.5 * np.abs(z)
-        elif len(shape) > 1:
-            z = 1.5 * z / np.sqrt(np.prod(shape[1:]))
-        else:
-            z = 1 + 0.1 * z if key.endswith(".weight") else 0.1 * z
-        weights[key] = torch.as_tensor(z)
+    weights = drawn_weights(GOLDEN[name]["seed"], GOLDEN[name]["keys"])
+    for key in [key for key in weights if name == "rdian" and key.startswith("d1")]:
+        kernel = torch.zeros(1, 1, 5, 5, dtype=torch.float64)
+        kernel[0, 0, 2, 2], kernel[(0, 0, *DIRECTIONS[int(key[2]) - 1])] = 1, -1
+        weights[key] = kernel
     return weights
 
 

@@ -13,6 +13,7 @@ from datransnet.errors import DataError
 from datransnet.losses import soft_iou
 from datransnet.models import DATransNet
 from datransnet.models.official import load_official, renamed
+from tests.datransnet.drawn import drawn_weights
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 SEED = 20240919
@@ -22,21 +23,7 @@ def published_weights() -> dict[str, torch.Tensor]:
     """Weights in the shape of a published checkpoint, made from the key's number alone."""
     with (GOLDEN / "upstream_state_dict.csv").open(encoding="utf-8") as file:
         rows = {row["key"]: tuple(int(n) for n in row["shape"].split("x") if n) for row in csv.DictReader(file)}
-    weights = {}
-    for number, (key, shape) in enumerate(sorted(rows.items())):
-        z = np.random.default_rng(SEED + number).standard_normal(shape)
-        if key.endswith("num_batches_tracked"):
-            z = np.zeros(shape, dtype=np.int64)
-        elif key.endswith("running_mean"):
-            z = 0.1 * z
-        elif key.endswith("running_var"):
-            z = 1 + 0.5 * np.abs(z)
-        elif len(shape) > 1:
-            z = 1.5 * z / np.sqrt(np.prod(shape[1:]))
-        else:
-            z = 1 + 0.1 * z if key.endswith(".weight") else 0.1 * z
-        weights[key] = torch.as_tensor(z)
-    return weights
+    return drawn_weights(SEED, sorted(rows.items()))
 
 
 def load_double(image_size: int) -> torch.nn.Module:
