@@ -189,6 +189,19 @@ def transfer(
 
 
 @app.command()
+def leaderboard(
+    studies: Annotated[list[Path], typer.Argument(help="Folders of finished studies.")],
+    out: Annotated[Path | None, typer.Option(help="A folder for the page, the figure and the tables.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Put finished studies into one table: networks, datasets, places with what is left open, cost; prints Markdown."""
+    with as_command(debug):
+        from pipeline.commands.leaderboard import show_leaderboard
+
+        show_leaderboard(studies, out)
+
+
+@app.command()
 def sync(debug: Debug = False) -> None:
     """Send MLflow what it could not be sent before."""
     with _studying(debug) as study:

@@ -3,6 +3,7 @@
 import os
 import platform
 import subprocess
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -40,12 +41,21 @@ def _git(*command: str) -> str:
     return os.fsdecode(found.stdout).removesuffix("\n")
 
 
+def _processor() -> str:
+    """The processor as it calls itself, else its architecture."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.machine()
+
+
 @cache
 def environment(device: str) -> dict[str, str]:
     """Versions, and the machine or its GPU, as torch works on one or the other."""
     import torch
 
-    name = torch.cuda.get_device_name() if device.startswith("cuda") else platform.machine()
+    name = torch.cuda.get_device_name() if device.startswith("cuda") else _processor()
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,

@@ -53,7 +53,7 @@ def evaluation(protocol="holdout", seeds=2):
                 stage="train",
                 seed=1000 * seed,
                 seed_number=seed,
-                model={"image_size": 64},
+                model={"name": "datransnet", "image_size": 64},
                 val_iou=0.5 + seed / 10,
                 best_epoch=3,
                 best_on_test=BestOnTest(epoch=4, iou=found.iou + 0.01),
