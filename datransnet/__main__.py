@@ -198,7 +198,7 @@ def evaluate(
             score_command(scores, masks, conventions, threshold, curves, *how)
             return
         if data is None or weights is None or (scores, masks, method) != (None, None, None):
-            raise ParameterError("Give DATA and --weights, DATA and --method, or --scores and --masks.")
+            raise ParameterError("Give either DATA and --weights, or --scores and --masks, or DATA and --method.")
         foreign = _foreign(model, image_size, normalise)
         evaluate_command(data, weights, part, conventions, threshold, curves, foreign, mask_above, device, allow_leak)
 
