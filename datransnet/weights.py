@@ -35,9 +35,9 @@ def create_trainable(arguments: Mapping[str, object], recipe: Recipe) -> Network
 
 
 def save_state(model: Network, path: Path) -> None:
-    """Write a network's weights, whole or not at all."""
+    """Write a network's weights, whole or not at all; those that several layers share, several times."""
     with atomic_path(path) as partial:
-        save_file({name: value.cpu().contiguous() for name, value in model.state_dict().items()}, partial)
+        save_file({name: value.cpu().contiguous().clone() for name, value in model.state_dict().items()}, partial)
 
 
 def save_weights(folder: Path, model: Network, arguments: dict[str, object], recipe: Recipe, **card: object) -> None:

@@ -52,7 +52,8 @@ ALLOWED = {
     "exits": {"errors"},
     "weights": {"errors", "atomic", "data", "engine", "models"},
     "commands": {
-        *("errors", "components", "atomic", "seeding", "metrics", "data", "engine", "models", "weights", "classical")
+        *("errors", "components", "atomic", "seeding", "metrics", "data", "engine", "models", "weights", "classical"),
+        "foreign_code",
     },
     "__main__": {"errors", "exits", "engine", "commands", "weights"},
     "": {"models"},

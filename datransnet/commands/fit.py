@@ -24,6 +24,7 @@ from datransnet.engine.distributed import is_first, join_processes
 from datransnet.engine.fit import Epoch, fit
 from datransnet.engine.recipe import Recipe
 from datransnet.errors import DataError, ParameterError
+from datransnet.foreign_code import code_digest
 from datransnet.models import complete_arguments
 from datransnet.seeding import derive_seed
 from datransnet.weights import CARD, WEIGHTS, create_trainable, save_weights
@@ -79,6 +80,14 @@ def _plan(path: Path) -> dict[str, Any]:
     return found
 
 
+def _located(arguments: dict[str, object]) -> dict[str, object]:
+    """A network's arguments; of an external one with where its code lies and what it is."""
+    if arguments["name"] != "external" or not arguments["source"]:
+        return arguments
+    source = Path(str(arguments["source"])).expanduser().resolve()
+    return arguments | {"source": str(source), "files": code_digest(source)}
+
+
 def fit_command(
     data: Path,
     out: Path,
@@ -97,7 +106,9 @@ def fit_command(
         ParameterError: if ``out`` holds another training, or weights that this command has not written.
     """
     device = join_processes(device)
-    arguments = {"name": name, **complete_arguments(name, **parse_assignments(pairs))}
+    arguments = _located({"name": name, **complete_arguments(name, **parse_assignments(pairs))})
+    torch.manual_seed(derive_seed(seed, "init"))
+    model = create_trainable(arguments, recipe)  # first of all: a mistake in it leaves nothing behind
     train, validation, learnt_levels = _to_learn(data, share, seed, mask_above, parse_levels(levels))
     used = [*zip(train.images, train.masks, strict=True), *zip(validation.images, validation.masks, strict=True)]
     asked = {
@@ -119,8 +130,6 @@ def fit_command(
         out.mkdir(parents=True, exist_ok=True)
         write_text(plan, json.dumps(asked, indent=1) + "\n")
     torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.manual_seed(derive_seed(seed, "init"))
-    model = create_trainable(arguments, recipe)
     epochs = fit(model, train, validation, recipe, seed=seed, checkpoint=out / CHECKPOINT, device=device)
     history = []
     shown = sys.stderr.isatty() and is_first()

@@ -111,7 +111,7 @@ class _Training:
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
             with torch.autocast(self.device.partition(":")[0], torch.bfloat16, enabled=recipe.precision == "bf16"):
-                outputs = self.trained(shared(self.model, images))
+                outputs = self._outputs(shared(self.model, images))
                 logits = {name: gathered(part, len(images)).float() for name, part in outputs.items()}
             loss = supervised(LOSSES[recipe.loss], logits, masks, recipe.side_weight)
             value = loss.item()
@@ -129,6 +129,17 @@ class _Training:
         if pending:
             self.step()
         return {"loss": total / seen, "lr": rate}
+
+    def _outputs(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        try:
+            found: dict[str, torch.Tensor] = self.trained(images)
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise TrainingError(
+                "Batch norm has one value a channel, which has no deviation. Set batch_size to at least 2."
+            ) from error
+        return found
 
     def validate(self, validation: Images, number: int) -> dict[str, float]:
         """Metrics on the validation part; remembers the weights if they are the best so far."""

@@ -4,6 +4,7 @@ from datransnet.models.acm import ACM
 from datransnet.models.alcnet import ALCNet
 from datransnet.models.datransnet import DATransNet
 from datransnet.models.dnanet import DNANet
+from datransnet.models.external import External
 from datransnet.models.istdunet import ISTDUNet
 from datransnet.models.l2sknet import L2SKUNet
 from datransnet.models.mshnet import MSHNet
@@ -21,6 +22,7 @@ __all__ = [
     "ALCNet",
     "DATransNet",
     "DNANet",
+    "External",
     "ISTDUNet",
     "L2SKUNet",
     "MSHNet",

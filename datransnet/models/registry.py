@@ -23,12 +23,14 @@ class Network(nn.Module):
         dead: regular expressions for keys of published checkpoints that no forward pass of theirs uses.
         renames: what turns a published key into ours.
         has_idle_parameters: whether some parameters may have no part in any output.
+        is_ready: whether it is a network before it is told which.
     """
 
     about: ClassVar[About] = About("", "of your own", "", 0, "")
     dead: ClassVar[tuple[str, ...]] = ()
     renames: ClassVar[Renames] = ()
     has_idle_parameters: bool = False
+    is_ready: ClassVar[bool] = True
 
     def forward(self, image: Tensor) -> Tensor:
         """B×1×H×W → B×1×H×W."""
@@ -64,25 +66,21 @@ def canonical_name(name: str) -> str:
 
 
 def network_class(name: str) -> type[Network]:
-    """The class of a network, by any of its names; ``external`` is a foreign one (`datransnet.models.external`).
+    """The class of a network, by any of its names.
 
     Raises:
         ParameterError: if there is none.
     """
-    if name == "external":
-        from datransnet.models.external import External  # a network that is none until it is told which
-
-        return External
     return MODELS[canonical_name(name)]
 
 
 def list_models() -> list[str]:
-    """Names that `create_model` knows, sorted; ``external`` is one more, for networks that lie elsewhere.
+    """Names of the networks that can be made as they are, sorted; ``external`` is one more.
 
     >>> "datransnet" in list_models()
     True
     """
-    return list(MODELS)
+    return [name for name in MODELS if MODELS[name].is_ready]
 
 
 def complete_arguments(name: str, **kwargs: object) -> dict[str, object]:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from datransnet.errors import DATransNetError, ParameterError
-from datransnet.foreign_code import copy_python
+from datransnet.foreign_code import copy_code
 from pipeline.runs.provenance import REVISION, git_revision
 from pipeline.runs.source import PACKAGES, ROOT
 from pipeline.study.params import Params
@@ -159,7 +159,7 @@ def _travelling_code(params: Params) -> dict[str, Any]:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     external = params.model.model_extra or {}
     if params.model.name == "external":
-        copy_python(Path(external["source"]), external["files"], folder)
+        copy_code(Path(external["source"]), external["files"], folder)
     return {"working_dir": str(folder), "env_vars": {REVISION: git_revision(), "PYTHONUTF8": "1"}}
 
 

@@ -9,23 +9,18 @@ from pipeline.study.params import Arguments, Params
 
 
 def _try(network: Network) -> None:
-    """Let a foreign network train and answer once, on the processor.
+    """Let a foreign network train, answer and be kept once, on the processor.
 
     Raises:
-        ParameterError: if it fails.
+        ParameterError: if it fails, or does not give finite logits.
     """
     image = torch.rand(2, 1, 64, 64)
-    try:
-        outputs = network.train().outputs(image)
-        sum(logits.float().square().mean() for logits in outputs.values()).backward()  # type: ignore[union-attr]
-        with torch.no_grad():
-            network.eval()(image[:1])
-    except ParameterError:
-        raise
-    except Exception as error:
-        raise ParameterError(
-            f"The external network fails on images of 64×64: {type(error).__name__}: {error}"
-        ) from error
+    outputs = network.train().outputs(image)
+    sum(logits.float().square().mean() for logits in outputs.values()).backward()  # type: ignore[union-attr]
+    with torch.no_grad():
+        answers = [network.eval()(each) for each in (image[:1], torch.rand(1, 1, 45, 61))]
+    if not all(bool(logits.isfinite().all()) for logits in (*outputs.values(), *answers)):
+        raise ParameterError("The external network gives logits that are not finite on images of 64×64 or 45×61.")
 
 
 def check_models(params: Params) -> None:
@@ -44,6 +39,8 @@ def check_models(params: Params) -> None:
     for where, changes in attempts.items():
         try:
             if base["name"] == "external":
+                if "source" in changes or "files" in changes:
+                    raise ParameterError("another source is another network: make it a study of its own.")
                 _try(create_model(**{**base, **changes}))
                 continue
             with torch.device("meta"):

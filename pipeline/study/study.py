@@ -11,7 +11,7 @@ from pathlib import Path
 
 from datransnet.data.manifest import Manifest
 from datransnet.errors import ParameterError
-from datransnet.foreign_code import python_digest
+from datransnet.foreign_code import code_digest, remember_place
 from pipeline.study.params import Model, Params
 from pipeline.study.read_params import read_params
 from pipeline.study.sqlite import SQLITE, sqlite_address, sqlite_file
@@ -54,8 +54,13 @@ class Study:
 
     def _located(self, model: Model) -> Model:
         """An external network with where its code lies and what it is."""
-        source = self.named(str((model.model_extra or {}).get("source", ""))).resolve()
-        return model.model_copy(update={"source": str(source), "files": python_digest(source)})
+        given = (model.model_extra or {}).get("source")
+        if not given:
+            raise ParameterError("model.source is missing: the folder of the external network's code.")
+        source = self.named(str(given)).resolve()
+        files = code_digest(source)
+        remember_place(source, files)
+        return model.model_copy(update={"source": str(source), "files": files})
 
     @cached_property
     def manifest(self) -> Manifest:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from datransnet.data.images import Levels, to_luminance
 from datransnet.engine.predict import predict_image
 from datransnet.engine.recipe import Recipe
-from datransnet.foreign_code import COPIES, copy_python
+from datransnet.foreign_code import COPIES, copy_code
 from datransnet.models import Network
 from datransnet.weights import learnt_levels, load_weights, read_card
 from pipeline.runs.source import PACKAGES, ROOT
@@ -72,7 +72,7 @@ def register(client: Any, uri: str, run: str, name: str, folder: Path) -> None:
     with mlflow.start_run(run_id=run), TemporaryDirectory() as scratch:
         code = [str(ROOT / package) for package in PACKAGES]
         if card["model"]["name"] == "external":
-            copy_python(Path(card["model"]["source"]), card["model"]["files"], Path(scratch))
+            copy_code(Path(card["model"]["source"]), card["model"]["files"], Path(scratch))
             code.append(str(Path(scratch) / COPIES))
         logged = mlflow.pyfunc.log_model(
             name="model",

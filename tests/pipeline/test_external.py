@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from datransnet.foreign_code import python_digest
+from datransnet.foreign_code import code_digest
 from tests.datransnet.foreign import write_classes, write_lists
 from tests.pipeline.conftest import StudyFolder, tiny_params
 
@@ -52,7 +52,7 @@ def test_validate_says_whose_code_runs(study):
 
 
 def test_it_is_searched_trained_scored_and_shown(study):
-    digest = python_digest(study.folder / "theirs")
+    digest = code_digest(study.folder / "theirs")
     tuned = json.loads((study.folder / "results/tune.json").read_text(encoding="utf-8"))
     assert tuned["best"]["model"]["files"] == digest
     assert json.loads((study.folder / "results/external.json").read_text(encoding="utf-8"))["files"] == digest
@@ -86,7 +86,7 @@ def test_a_checkout_that_has_moved_gives_the_same_runs(study, tmp_path):
     plain["model"]["source"] = str(tmp_path / "elsewhere")
     moved.write(plain)
     before = sorted(path.name for path in (moved.folder / "runs").iterdir() if len(path.name) == 16)
-    moved.succeed("tune", "train")
+    moved.succeed("evaluate", "tune", "train", "evaluate")  # what was trained where it lay is scored from here
     assert sorted(path.name for path in (moved.folder / "runs").iterdir() if len(path.name) == 16) == before
 
 
@@ -128,6 +128,6 @@ def test_a_network_that_fails_is_refused_before_any_work(tmp_path):
     study = StudyFolder(tmp_path / "study", params(source, {**LISTS, "input": {}}, "recipe.lr", [1e-3, 1e-2]))
     done = study.run("validate")
     assert done.returncode == 2
-    assert "fails on images of 64×64: RuntimeError" in done.stderr
+    assert "fails on a batch of (2, 1, 64, 64): RuntimeError" in done.stderr
     assert "Traceback" not in done.stderr
     assert not list(Path(study.folder).glob("results/*"))
