@@ -1,6 +1,5 @@
 """What tables call a study's network."""
 
-from datransnet.models import network_class
 from pipeline.scoring.evaluation import StudyEvaluation
 from pipeline.study.params import Arguments
 
@@ -11,6 +10,8 @@ def network_title(model: Arguments) -> str:
     >>> network_title({"name": "dnanet"}), network_title({"name": "external", "call": "model.net:TheirNet"})
     ('DNA-Net', 'TheirNet')
     """
+    from datransnet.models import network_class  # imports torch, which reading tables can do without
+
     if model["name"] == "external":
         return str(model["call"]).rpartition(":")[2]
     return network_class(str(model["name"])).about.title or str(model["name"])
