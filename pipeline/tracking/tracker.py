@@ -85,6 +85,12 @@ class Tracker:
         """Where what the store did not get waits."""
         return self.home / "unsent"
 
+    def making(self) -> FileLock:
+        """A lock for looking whether something is there and making it: two stages of one identity may do so at once."""
+        folder = self.home / "runs"
+        folder.mkdir(parents=True, exist_ok=True)
+        return FileLock(folder / ".tracking.lock")
+
     def client(self) -> "MlflowClient":
         """A client; slow the first time in a process."""
         return client_of(self.uri)
@@ -97,13 +103,14 @@ class Tracker:
         """
         client, number = prepare(self.uri, self.home), self._experiment()
         tags = {"stage": stage, "identity": identity}
-        found = client.search_runs([number], equal(tags), max_results=1)
-        if found:
-            run, known = str(found[0].info.run_id), found[0].data.params
-            client.update_run(run, status="RUNNING")
-        else:
-            tags |= {"data_digest": self.data["digest"]}
-            run, known = str(client.create_run(number, tags=tags, run_name=stage).info.run_id), {}
+        with self.making():
+            found = client.search_runs([number], equal(tags), max_results=1)
+            if found:
+                run, known = str(found[0].info.run_id), found[0].data.params
+                client.update_run(run, status="RUNNING")
+            else:
+                tags |= {"data_digest": self.data["digest"]}
+                run, known = str(client.create_run(number, tags=tags, run_name=stage).info.run_id), {}
         self.describe(run, params, known)
         driver = f"{gethostname()}:{os.getpid()}"
         self.log(run, tags={"git": git, "mlflow.source.git.commit": git.removesuffix("-dirty"), "driver": driver})

@@ -59,12 +59,13 @@ class TrainingRun:
         client, run = self.tracker.client(), record.run
         experiment = client.get_run(self.parent).info.experiment_id
         tags = {"mlflow.parentRunId": self.parent, "run_key": run.key}
-        found = client.search_runs([experiment], equal(tags), max_results=1)
-        if found:
-            id_, self._status = str(found[0].info.run_id), found[0].info.status
-            self._epochs = int(found[0].data.metrics.get("epoch", 0))
-        else:
-            id_, self._status, self._epochs = self._create(experiment, tags, record), "", 0
+        with self.tracker.making():
+            found = client.search_runs([experiment], equal(tags), max_results=1)
+            if found:
+                id_, self._status = str(found[0].info.run_id), found[0].info.status
+                self._epochs = int(found[0].data.metrics.get("epoch", 0))
+            else:
+                id_, self._status, self._epochs = self._create(experiment, tags, record), "", 0
         content = {"dataset": run.dataset, "split": run.split, "protocol": run.protocol, "seed": run.seed}
         content |= {"variant": self.name, "model": run.model, "recipe": vars(run.recipe)}
         self.tracker.describe(id_, content, found[0].data.params if found else {})
