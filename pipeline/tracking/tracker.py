@@ -15,6 +15,8 @@ from pathlib import Path
 from socket import gethostname
 from typing import TYPE_CHECKING, Any
 
+from filelock import FileLock
+
 from pipeline.study.study import Study
 from pipeline.tracking.store import artifacts_of, client_of, prepare, store_of
 
