@@ -178,8 +178,10 @@ def test_databases_and_artifacts_are_where_they_are_said_to_be(name, tmp_path, m
         "mlruns.db",
         "mlruns.db.lock",
         "note.txt",
+        "runs",  # where the lock lies
         "search.db",
     }
+    assert [path.name for path in (home / "runs").iterdir()] == [".tracking.lock"]
 
 
 PREPARE = """
