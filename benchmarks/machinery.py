@@ -24,7 +24,7 @@ from pipeline.runs.record import RunFolder
 from pipeline.runs.source import ROOT
 from pipeline.study.status import Status
 from pipeline.tracking.tracker import Tracker
-from pipeline.tracking.training_run import TrainingRun
+from pipeline.tracking.training_run import Called, TrainingRun
 
 
 def bare(data: str, plans: list[tuple[dict[str, Any], dict[str, Any], int]]) -> None:
@@ -55,7 +55,7 @@ def report(folder: Path, key: str) -> dict[str, float]:
     data = {"name": "bench", "digest": "d", "summary": {}}
     tracker = Tracker(f"sqlite:///{folder / 'report.db'}", "bench", folder, data)
     parent = tracker.open_stage("tune", "bench", {}, "")
-    send = TrainingRun(tracker, parent, "tune", "bench")
+    send = TrainingRun(tracker, parent, "tune", Called("bench", "datransnet"))
     taken: dict[str, list[float]] = {"record": [], "tracking": []}
     for epoch in range(1, REPORTS + 1):
         history = [record.history[0] | {"epoch": number} for number in range(1, epoch + 1)]
@@ -171,9 +171,8 @@ def main() -> None:
 def _trials(folder: Path) -> list[dict[str, Any]]:
     """What each trial was, and when it ran: its lock is touched at its start, its weights are written at its end."""
     found = []
-    for key in (
-        trial["key"] for trial in json.loads((folder / "results/tune.json").read_text(encoding="utf-8"))["trials"]
-    ):
+    searches = json.loads((folder / "results/tune.json").read_text(encoding="utf-8"))["networks"].values()
+    for key in (trial["key"] for search in searches for trial in search["trials"]):
         place = folder / "runs" / key
         record = json.loads((place / "record.json").read_text(encoding="utf-8"))
         found.append(

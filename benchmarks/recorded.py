@@ -105,7 +105,8 @@ def train(folder: Path, point: Point) -> list[dict[str, float]]:
     study = Study(folder)
     recipe = replace(study.params.recipe, validate_every=1)
     params = study.params.model_copy(update={"recipe": recipe})
-    job = Job(run_of(params, study.manifest, point), "recorded", 1, study.data, study.runs, Resources(cpus=1))
+    run, resources = run_of(params, study.manifest, point), Resources(cpus=1)
+    job = Job(run, params.model.name, "recorded", 1, study.data, study.runs, resources)
     epochs = []
     try:
         for metrics in execute(job):

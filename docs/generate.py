@@ -154,7 +154,7 @@ def results_page() -> str:
     from pipeline.runs.trained import TrainedRuns
     from pipeline.scoring.costs import Costs
     from pipeline.scoring.evaluation import StudyEvaluation
-    from pipeline.study.handover import Tuned
+    from pipeline.study.handover import Searches
 
     lines = [
         "# results/",
@@ -163,12 +163,12 @@ def results_page() -> str:
         "",
         "```python",
         "from pathlib import Path",
-        "from pipeline.study.handover import Tuned, read_result",
+        "from pipeline.study.handover import Searches, read_result",
         "",
-        'tuned = read_result(Path("results/tune.json"), Tuned, "tune")',
+        'searches = read_result(Path("results/tune.json"), Searches, "tune")',
         "```",
     ]
-    queue: list[tuple[str, type]] = [("", kind_) for kind_ in (Tuned, TrainedRuns, StudyEvaluation, Costs)]
+    queue: list[tuple[str, type]] = [("", kind_) for kind_ in (Searches, TrainedRuns, StudyEvaluation, Costs)]
     seen: set[type] = {Recipe}  # params.md has it
     while queue:
         level, kind_ = queue.pop(0)

@@ -1,9 +1,9 @@
-"""Stage ablate: the winner without each of its components, with each alone, and named variants, on the same seeds."""
+"""Stage ablate: the subject's winner without each component, with each alone, and named variants, on the same seeds."""
 
 from pipeline.parallel.train_stage import train_all
 from pipeline.runs.check_models import check_models
 from pipeline.runs.run import seeds_of
-from pipeline.study.handover import winner
+from pipeline.study.handover import winners
 from pipeline.study.study import Study
 
 
@@ -11,9 +11,9 @@ def main(study: Study) -> None:
     """Run the stage."""
     ablate = study.params.ablate
     check_models(study.params)
-    model, recipe = winner(study)
+    subject, (model, recipe) = next(iter(winners(study).items()))
     runs = [
-        (name, run)
+        (subject, name, run)
         for name, changes in ablate.changes().items()
         for run in seeds_of(study, model | dict(changes), recipe, ablate.seeds)
     ]

@@ -16,5 +16,6 @@ def main(study: Study) -> None:
     """Run the stage. What it writes changes with an external network only, so that no other stage runs again."""
     check_outputs(study)
     write_text(study.results / "check.json", json.dumps({"schema": 1, "safe": True}) + "\n")
-    files = (study.params.model.model_extra or {}).get("files") if study.params.model.name == "external" else None
+    models = {name: params.model for name, params in study.params.by_network.items()}
+    files = {name: model.arguments()["files"] for name, model in models.items() if model.name == "external"}
     write_text(study.results / "external.json", json.dumps({"schema": 1, "files": files}) + "\n")

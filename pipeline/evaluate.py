@@ -11,16 +11,18 @@ from datransnet.data.dataset import Images, load_part
 from datransnet.data.manifest import Part
 from datransnet.data.score_maps import find_predictions, read_scores
 from datransnet.data.splits import SANITATION
+from datransnet.metrics.counts import Scores
 from pipeline.console import Progress, Row
 from pipeline.runs.cost import cost, latency
 from pipeline.runs.record import RunFolder
+from pipeline.scoring.classical import method_latency, method_scores, side_of
 from pipeline.scoring.costs import Costs, RunCost
 from pipeline.scoring.evaluation import BestOnTest, Dataset, ScoredPeer, ScoredRun, StudyEvaluation
 from pipeline.scoring.examples import write_examples, write_targets
 from pipeline.scoring.score_run import operating_points, scored
 from pipeline.scoring.trained import Trained, all_trained
 from pipeline.study.digest import digest_of
-from pipeline.study.handover import write_result
+from pipeline.study.handover import Tuned, read_searches, write_result
 from pipeline.study.params import WINNER
 from pipeline.study.status import Status
 from pipeline.study.study import Study
@@ -45,6 +47,8 @@ def main(study: Study) -> None:
                 progress.update([*rows, Row(each.result.variant, Status.RUNNING, 0, 1, 0.0)])
                 results.append(_evaluate(each, test, (selecting, selection), partial / "curves"))
             winners = [pair for pair in zip(trained, results, strict=True) if pair[1].variant == WINNER]
+            others = {name: method_scores(study, name, test) for name in params.evaluate.methods}
+            others |= {name: _peer_scores(study, name, test) for name in params.evaluate.peers}
             write_targets([each for each, _ in winners], test, partial / "targets.csv")
             write_examples(*max(winners, key=lambda pair: pair[1].val_iou), test, partial / "examples.npz")
             evaluation = StudyEvaluation(
@@ -53,10 +57,14 @@ def main(study: Study) -> None:
                 ids=list(test.ids),
                 runs=results,
                 removals=params.ablate.removals(),
-                peers=[_peer(study, name, test, partial / "curves") for name in params.evaluate.peers],
+                peers=[_peer(study, name, maps, test, partial / "curves") for name, maps in others.items()],
             )
             write_result(partial / "evaluation.json", evaluation)
-        costs = Costs({each.result.key: _cost(each) for each in trained})
+        costs = Costs(
+            runs={each.result.key: _cost(each, side_of(test)) for each in trained},
+            searches={name: _seconds(study, tuned) for name, tuned in read_searches(study).networks.items()},
+            methods={name: method_latency(study, name, test) for name in params.evaluate.methods},
+        )
         write_result(study.results / "cost.json", costs)
         for result in results:
             parent.results[result.key] = _test_metrics(result, params.evaluate.conventions[0], costs.runs[result.key])
@@ -99,6 +107,7 @@ def _evaluate(trained: Trained, test: Images, selection: tuple[Part, Images], cu
         operating = operating_points(choosing, (maps, test), first, params.evaluate.budgets)
     return ScoredRun(
         key=result.key,
+        network=result.network,
         variant=result.variant,
         stage=trained.stage,
         seed=result.run.seed,
@@ -116,11 +125,11 @@ def _evaluate(trained: Trained, test: Images, selection: tuple[Part, Images], cu
     )
 
 
-def _cost(trained: Trained) -> RunCost:
-    """What a run took and its network takes."""
+def _cost(trained: Trained, side: int) -> RunCost:
+    """What a run took, and its network takes for an image of ``side`` pixels squared."""
     study, run = trained.study, trained.run
     record = RunFolder(study.runs, run.key).read()
-    network, measured = cost(run), latency(run, study.runs, study.params.resources)
+    network, measured = cost(run, side), latency(run, study.runs, study.params.resources, side)
     return RunCost(
         parameters=network["parameters"],
         operations=network["operations"],
@@ -134,6 +143,18 @@ def _cost(trained: Trained) -> RunCost:
     )
 
 
+def _seconds(study: Study, tuned: Tuned) -> float | None:
+    """How long the trials of a search were trained, all together."""
+    total = 0.0
+    for trial in tuned.trials:
+        for record in (RunFolder(study.runs, key).read() for key in trial.keys):
+            if record is None:
+                return None
+            # A run that another search has trained further counts as far as this one went.
+            total += sum(epoch["seconds"] for epoch in record.history[: len(trial.history)])
+    return total
+
+
 def _best_on_test(history: Sequence[dict[str, int | float]]) -> BestOnTest | None:
     """Epoch and IoU that choosing on the test part would have reported; None where it was not watched."""
     watched = [epoch for epoch in history if "watched_iou" in epoch]
@@ -143,17 +164,21 @@ def _best_on_test(history: Sequence[dict[str, int | float]]) -> BestOnTest | Non
     return BestOnTest(epoch=int(best["epoch"]), iou=best["watched_iou"])
 
 
-def _peer(study: Study, name: str, test: Images, curves: Path) -> ScoredPeer:
+def _peer_scores(study: Study, name: str, test: Images) -> list[Scores]:
     """Somebody else's score maps of the test part.
 
     Raises:
         DataError: naming those that are missing, of the wrong size, or too many.
     """
-    params = study.params
-    folder = study.named(params.evaluate.peers[name]).resolve()
+    folder = study.named(study.params.evaluate.peers[name]).resolve()
     found = find_predictions(folder, study.data / "test" / "masks")
     paths = dict(zip(found.ids, found.scores, strict=True))
-    maps = [read_scores(paths[id_]) for id_ in test.ids]
+    return [read_scores(paths[id_]) for id_ in test.ids]
+
+
+def _peer(study: Study, name: str, maps: Sequence[Scores], test: Images, curves: Path) -> ScoredPeer:
+    """What is kept of score maps that this study has not trained."""
+    params = study.params
     measured, drawn = scored(maps, test, params.evaluate.conventions, params.resources.cpus)
     drawn.write(curves / f"peer-{name}.csv")
     return ScoredPeer(

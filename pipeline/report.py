@@ -1,6 +1,7 @@
 """Stage report: tables, figures and one self-contained page, from what the other stages measured."""
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -28,6 +29,8 @@ from pipeline.reporting.figures import (
 )
 from pipeline.reporting.hierarchical_table import hierarchical_table
 from pipeline.reporting.interactive import interactive_curves, library
+from pipeline.reporting.leaderboard import Board, Finished, board_table, boards
+from pipeline.reporting.leaderboard_figure import draw_leaderboard
 from pipeline.reporting.names import winner_name
 from pipeline.reporting.operating_table import operating_table
 from pipeline.reporting.page import page
@@ -40,13 +43,15 @@ from pipeline.reporting.result_tables import (
     selection_table,
     tuning_table,
 )
+from pipeline.reporting.statistics import estimates
 from pipeline.reporting.table import COLUMNS, Table
 from pipeline.reporting.verdict import in_numbers, verdict
 from pipeline.runs.trained import TrainedRun, read_trained
 from pipeline.scoring.costs import Costs
 from pipeline.scoring.evaluation import Areas, StudyEvaluation
 from pipeline.study.digest import digest_of
-from pipeline.study.handover import Tuned, read_result
+from pipeline.study.handover import Searches, Tuned, read_result, read_searches
+from pipeline.study.params import WINNER
 from pipeline.study.study import Study
 from pipeline.tracking.stage_run import StageRun
 from pipeline.tracking.tracker import Tracker
@@ -55,6 +60,9 @@ FIGURES = {
     "roc": "ROC and Pd-Fa curves of every run. Pixel ROC: all pixels pooled. Target ROC: the DATransNet release's own "
     "curve, scores scaled by the image's maximum. Pd-Fa: detected targets over false-alarm pixels; filled marks: "
     "threshold 0.5, hollow ones: the operating point of the winner.",
+    "networks": "All networks and methods of the study. From above: IoU over the time of an image, bars: 95 % interval "
+    "over seeds; the place of each by IoU, and the places that are open; the share of test images whose IoU is above a "
+    "value, all trainings together; validation IoU of the best of so many trials of its search, with a 95 % band.",
     "examples": "Test images of the best run: its best, median and worst, those with the most missed targets and the "
     "most false alarms; image, mask, scores, and errors (green hit, orange missed, red false).",
     "detection_limit": "Detection limit of the winner: share of detected test targets by local SCR, for targets up "
@@ -73,7 +81,10 @@ FIGURES = {
 
 
 SECTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "Results": (("main", "references", "references_apart", "hierarchical", "selection"), ("examples",)),
+    "Results": (
+        ("main", "networks", "references", "references_apart", "hierarchical", "selection"),
+        ("networks", "examples"),
+    ),
     "Curves and operating point": (("operating",), ("roc", "calibration")),
     "Ablations": (("ablation", "components", "planning", "cost"), ()),
     "Search": (("search", "tuning"), ("search", "slices", "parallel", "pareto", "training")),
@@ -87,12 +98,17 @@ class _Results:
     """What the other stages left."""
 
     evaluation: StudyEvaluation
-    tuned: Tuned
+    searches: Searches
     trained: list[TrainedRun]
     costs: Costs
     curves: dict[str, pd.DataFrame]
     targets: pd.DataFrame
     examples: dict[str, npt.NDArray[Any]]
+
+    @property
+    def tuned(self) -> Tuned:
+        """The subject's search."""
+        return self.searches.subject
 
     @classmethod
     def read(cls, study: Study) -> "_Results":
@@ -102,8 +118,8 @@ class _Results:
             examples = dict(archive)
         return cls(
             evaluation=evaluation,
-            tuned=read_result(study.results / "tune.json", Tuned, "tune"),
-            trained=read_trained(study, "train"),
+            searches=read_searches(study),
+            trained=[run for run in read_trained(study, "train") if run.variant == WINNER],
             costs=read_result(study.results / "cost.json", Costs, "evaluate"),
             curves={each.key: pd.read_csv(folder / "curves" / f"{each.key}.csv") for each in evaluation.scored},
             targets=pd.read_csv(folder / "targets.csv"),
@@ -114,31 +130,34 @@ class _Results:
 def main(study: Study) -> None:
     """Run the stage."""
     found = _Results.read(study)
-    tables = _tables(found)
+    (board,) = boards([Finished(study.params.study, found.evaluation, found.costs, found.searches)])
+    several = board if len(board.entries) > 1 else None
+    tables = _tables(found, several)
     metrics = _metrics(found.evaluation)
     measured = in_numbers(found.evaluation, tables["main"], tables.get("selection"))
     sentences = verdict(found.evaluation, tables["ablation"])
     with atomic_path(study.reports / "tables") as partial:
         for table in tables.values():
             table.write(partial)
-    _draw(study, found)
+    _draw(study, found, several)
     write_text(study.reports / "metrics.json", json.dumps(metrics, indent=1) + "\n")
     _write_plots(study, found)
     write_text(study.reports / "report.html", _page(study, found, tables, [measured, *sentences]))
     tracker = Tracker.of(study)
     with StageRun(tracker, "report", digest_of(metrics), study.params.digestible) as parent:
-        parent.metrics, parent.files = _flat(metrics), [study.reports]
+        parent.metrics, parent.files, parent.summaries = _flat(metrics), [study.reports], _summaries(board)
         parent.note = "\n\n".join([measured, *sentences, tables["main"].markdown, tables["ablation"].markdown])
     first = tables["main"].rows[0]
     say(f"report: {first['convention']}: " + ", ".join(f"{title} {first[title]}" for title, _, _ in COLUMNS.values()))
 
 
-def _tables(found: _Results) -> dict[str, Table]:
+def _tables(found: _Results, board: Board | None) -> dict[str, Table]:
     """All tables by name."""
     evaluation, targets = found.evaluation, found.targets
     main = main_table(evaluation)
     tables = [
         main,
+        board_table(board, "networks") if board else None,
         *reference_tables(evaluation, main),
         selection_table(evaluation),
         hierarchical_table(evaluation),
@@ -154,10 +173,12 @@ def _tables(found: _Results) -> dict[str, Table]:
     return {table.name: table for table in tables if table}
 
 
-def _draw(study: Study, found: _Results) -> None:
+def _draw(study: Study, found: _Results, board: Board | None) -> None:
     """Write all figures."""
     tuned, trials = found.tuned, found.tuned.trials
     with atomic_path(study.reports / "figures") as partial:
+        if board is not None:
+            draw_leaderboard([board], partial, "networks")
         save(roc_figure(found.curves, found.evaluation), partial, "roc")
         save(calibration_figure(found.evaluation.winners), partial, "calibration")
         save(limit_figure(detection_limit(found.targets)), partial, "detection_limit")
@@ -188,6 +209,22 @@ def _metrics(evaluation: StudyEvaluation) -> Metrics:
     metrics["calibration"] = means([run.calibration for run in full], ("ece", "ece_candidates"))
     metrics["operating"] = means([run.operating[0].scores for run in full], ("pd", "fa"))
     return metrics
+
+
+def _summaries(board: Board) -> dict[str, dict[str, float]]:
+    """What MLflow shows of each network over all its trainings: means, with intervals over seeds and over images."""
+    found = {}
+    for entry in board.entries:
+        metrics: dict[str, float] = {"seeds": len(entry.counts), "place": entry.place.place}
+        for name, each in estimates(entry.counts, list(COLUMNS)).items():
+            metrics |= {f"test_{name}": each.mean, f"test_{name}_images_low": each.low}
+            metrics |= {f"test_{name}_images_high": each.high}
+            metrics |= {f"test_{name}_seeds_low": each.mean - each.half_width}
+            metrics |= {f"test_{name}_seeds_high": each.mean + each.half_width}
+        if entry.price is not None:
+            metrics |= {key: value for key, value in vars(entry.price).items() if isinstance(value, int | float)}
+        found[entry.name] = {name: value for name, value in metrics.items() if math.isfinite(value)}
+    return found
 
 
 def _flat(metrics: Metrics) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Stage train: the winner of the search on all seeds; the best by validation becomes ``models/best/``."""
+"""Stage train: the winner of each search on all seeds; the subject's best by validation becomes ``models/best/``."""
 
 import shutil
 from collections.abc import Sequence
@@ -7,26 +7,34 @@ from pathlib import Path
 
 from datransnet.atomic import atomic_path
 from datransnet.weights import WEIGHTS, write_card
-from pipeline.parallel.train_stage import train_all
+from pipeline.parallel.train_stage import Named, train_all
 from pipeline.runs.execute import Job
 from pipeline.runs.record import Record
 from pipeline.runs.run import seeds_of
-from pipeline.study.handover import winner
-from pipeline.study.params import WINNER
+from pipeline.study.handover import winners
+from pipeline.study.params import UNTUNED, WINNER
 from pipeline.study.study import Study
 
 
 def main(study: Study) -> None:
     """Run the stage."""
-    params = study.params
-    model, recipe = winner(study)
-    runs = seeds_of(study, model, recipe, params.train.seeds, params.rules.watches_test)
-    train_all(study, "train", [(WINNER, run) for run in runs], partial(_publish, study))
+    params, found = study.params, winners(study)
+    subject, named = next(iter(found)), list[Named]()
+    for name, (model, recipe) in found.items():
+        trained = {WINNER if name == subject else name: (model, recipe)}
+        if params.train.untuned:
+            own = params.by_network[name]
+            trained[UNTUNED if name == subject else f"{name}_{UNTUNED}"] = own.model.arguments(), own.recipe
+        for variant, what in trained.items():
+            runs = seeds_of(study, *what, params.train.seeds, params.rules.watches_test)
+            named += [(name, variant, run) for run in runs]
+    train_all(study, "train", named, partial(_publish, study))
 
 
 def _publish(study: Study, jobs: Sequence[Job], records: Sequence[Record]) -> Path:
-    """Write the best model with a card that says what it is, and which images it has seen."""
-    best = max(range(len(jobs)), key=lambda index: records[index].best_iou)
+    """Write the subject's best network with a card that says what it is, and which images it has seen."""
+    own = [index for index, job in enumerate(jobs) if job.name == WINNER]
+    best = max(own, key=lambda index: records[index].best_iou)
     run, manifest = jobs[best].run, study.manifest
     rules = study.params.rules
     with atomic_path(study.models / "best") as partial:

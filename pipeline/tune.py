@@ -1,13 +1,17 @@
-"""Stage tune: a search with Optuna and Ray Tune, resumable at any moment, on one machine or a cluster."""
+"""Stage tune: a search for each network with Optuna, all in one Ray, resumable, on one machine or a cluster."""
+
+from contextlib import ExitStack
 
 from pipeline.parallel.train_stage import make_jobs
 from pipeline.runs.check_models import check_models
 from pipeline.runs.gpu_share import with_share
 from pipeline.search.memory import open_memory
 from pipeline.search.space import Point
-from pipeline.search.sweep import Sweep, alone, identity_of
-from pipeline.search.trial import Trial, run_of
-from pipeline.study.handover import write_result
+from pipeline.search.sweep import Sweep, alone, identity_of, run_sweeps
+from pipeline.search.trial import MakeTrial, Trial, run_of
+from pipeline.study.digest import digest_of
+from pipeline.study.handover import Searches, write_result
+from pipeline.study.params import Params
 from pipeline.study.study import Study
 from pipeline.tracking.stage_run import StageRun
 from pipeline.tracking.tracker import Tracker
@@ -18,18 +22,36 @@ def main(study: Study) -> None:
     study = with_share(study)
     params, manifest = study.params, study.manifest
     check_models(params)
-    identity = identity_of(params, manifest)
-    with alone(study, identity), StageRun(Tracker.of(study), "tune", identity, params.digestible) as parent:
+    identities = {name: identity_of(own, manifest) for name, own in params.by_network.items()}
+    identity = digest_of(list(identities.values()))
+    with ExitStack() as locks:
+        for each in sorted(set(identities.values())):  # in one order, so that no two processes wait for each other
+            locks.enter_context(alone(study, each))
+        with StageRun(Tracker.of(study), "tune", identity, params.digestible) as parent:
+            sweeps = {
+                name: Sweep.of(
+                    own, open_memory(study, own.tune, f"{params.study}-{identities[name]}"), _trials(study, name, own)
+                )
+                for name, own in params.by_network.items()
+            }
+            parent.follow(
+                lambda: {key: called for sweep in sweeps.values() for key, called in sweep.trainings().items()}
+            )
+            try:
+                run_sweeps(study, sweeps, identity)
+                results = {name: sweep.result() for name, sweep in sweeps.items()}
+                write_result(study.results / "tune.json", Searches(results))
+            finally:
+                for sweep in sweeps.values():
+                    sweep.settle()
 
-        def make_trial(point: Point) -> Trial:
-            runs = [run_of(params, manifest, point, replicate) for replicate in range(params.tune.seeds)]
-            name = f"trial-{runs[0].key[:6]}"
-            return Trial(dict(point), make_jobs(study, [(name, run) for run in runs]))
 
-        sweep = Sweep.of(study, open_memory(study, f"{params.study}-{identity}"), make_trial)
-        parent.follow(sweep.trainings)
-        try:
-            sweep.run(study, identity)
-            write_result(study.results / "tune.json", sweep.result())
-        finally:
-            sweep.settle()
+def _trials(study: Study, network: str, params: Params) -> MakeTrial:
+    """What makes the trials of one network."""
+
+    def make(point: Point) -> Trial:
+        runs = [run_of(params, study.manifest, point, replicate) for replicate in range(params.tune.seeds)]
+        name = f"trial-{runs[0].key[:6]}"
+        return Trial(dict(point), make_jobs(study, [(network, name, run) for run in runs]))
+
+    return make

@@ -10,11 +10,13 @@ from datransnet.classical.filters import (
 )
 from datransnet.classical.low_rank import infrared_patch_image, nonconvex_rank, partial_tensor_rank
 from datransnet.classical.registry import METHODS, Grey, Method, scaled
+from datransnet.classical.scores import classical_scores
 
 __all__ = [
     "METHODS",
     "Grey",
     "Method",
+    "classical_scores",
     "infrared_patch_image",
     "local_contrast",
     "max_median",

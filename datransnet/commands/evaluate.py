@@ -5,21 +5,16 @@ import logging
 import math
 import sys
 from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
-from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import typer
-from threadpoolctl import threadpool_limits
 
 from datransnet.atomic import atomic_path
-from datransnet.classical import METHODS, Grey, Method, scaled
+from datransnet.classical import METHODS, classical_scores
 from datransnet.data.dataset import Images, load_folder, load_part
-from datransnet.data.images import Levels, Luminance
+from datransnet.data.images import Levels
 from datransnet.data.layouts import find_layout
 from datransnet.data.manifest import PARTS, Manifest, image_digest
 from datransnet.data.score_maps import Reading, find_predictions, other_size_named
@@ -90,24 +85,14 @@ def classical_command(
     mask_above: int,
 ) -> None:
     """Score a method without training on a part of a dataset, several images at once; prints JSON."""
-    respond = METHODS[method]
+    METHODS[method]  # known, before images are read
     images = _part(data, part, mask_above, "full")
     if images.remarks:
         log.warning("%s: %s.", data, images.remarks)
-    with ProcessPoolExecutor(initializer=_one_thread, mp_context=get_context("spawn")) as pool:
-        maps = pool.map(partial(_scores, respond), images.images)
-        with typer.progressbar(maps, length=len(images), file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
-            about = {"scores": "of each image scaled by their own maximum"}
-            _print_evaluation(zip(bar, images.masks, strict=True), conventions, threshold, curves, about)
-
-
-def _one_thread() -> None:
-    """Each process has a core, so that linear algebra must not ask for all of them."""
-    threadpool_limits(1)
-
-
-def _scores(respond: Method, image: Luminance) -> Grey:
-    return scaled(respond(image.astype(np.float64)))
+    maps = classical_scores(method, images.images)
+    with typer.progressbar(maps, length=len(images), file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
+        about = {"scores": "of each image scaled by their own maximum"}
+        _print_evaluation(zip(bar, images.masks, strict=True), conventions, threshold, curves, about)
 
 
 def score_command(

@@ -12,7 +12,7 @@ from pipeline.reporting.leaderboard_figure import draw_leaderboard
 from pipeline.reporting.page import page
 from pipeline.scoring.costs import Costs
 from pipeline.scoring.evaluation import StudyEvaluation
-from pipeline.study.handover import Tuned, read_result
+from pipeline.study.handover import read_result, read_searches
 from pipeline.study.study import Study
 
 
@@ -34,8 +34,7 @@ def show_leaderboard(folders: Sequence[Path], out: Path | None) -> None:
         study = Study(folder)
         evaluation = read_result(study.results / "evaluation/evaluation.json", StudyEvaluation, "evaluate")
         costs = read_result(study.results / "cost.json", Costs, "evaluate")
-        tuned = read_result(study.results / "tune.json", Tuned, "tune")
-        studies.append(Finished(study.params.study, evaluation, costs, tuned))
+        studies.append(Finished(study.params.study, evaluation, costs, read_searches(study)))
     names = [study.name for study in studies]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ParameterError(f"Two studies are called {', '.join(twice)}. Give them names of their own (study: …).")

@@ -23,14 +23,14 @@ CODE = re.compile(r"(pipeline|datransnet)(/|$)")
 def merged(base: Any, changes: Any) -> Any:
     """Return ``base`` with ``changes``: mappings are merged key by key, anything else is replaced.
 
-    The mappings `space`, `components`, `variants` and `model` are replaced as a whole.
+    The mappings `space`, `components`, `variants`, `networks` and `model` are replaced as a whole.
 
     >>> merged({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}})
     {'a': {'b': 3, 'c': 2}}
     """
     if not isinstance(base, dict) or not isinstance(changes, dict):
         return changes
-    whole = ("space", "components", "variants", "model")
+    whole = ("space", "components", "variants", "networks", "model")
     return base | {
         key: value if key in whole else merged(base.get(key), value) if key in base else value
         for key, value in changes.items()

@@ -8,8 +8,8 @@ from pipeline.study.study import Study
 def validate(study: Study, schema: bool = False) -> None:
     """Check the parameters, and that no path in them leads where the study writes.
 
-    Unless ``schema`` is set, every network that the parameters name is built once: the study's, its variants, and those
-    of the search.
+    Unless ``schema`` is set, every network that the parameters name is built once: the study's, the subject's variants,
+    and those of the searches.
 
     Raises:
         ParameterError: naming every mistake.
@@ -20,7 +20,7 @@ def validate(study: Study, schema: bool = False) -> None:
         from pipeline.runs.check_models import check_models  # imports torch
 
         check_models(params)
-        if params.model.name == "external":
-            extra = params.model.model_extra or {}
-            say(f"The network is code of {extra['source']} ({extra['call']}), which runs with your rights.")
+        for name, model in ((name, own.model.arguments()) for name, own in params.by_network.items()):
+            if model["name"] == "external":
+                say(f"The network {name} is code of {model['source']} ({model['call']}), which runs with your rights.")
         say(f"{study.folder / 'params.yaml'}: valid (study {params.study}).")

@@ -20,7 +20,7 @@ def run_jobs(stage: str, jobs: Sequence[Job], params: Params) -> list[Record]:
     Raises:
         DATransNetError: after all have ended, naming those that failed and why.
     """
-    missing = [job for job in jobs if not _is_done(job)]
+    missing = list({job.run.key: job for job in jobs if not _is_done(job)}.values())  # two names may mean one run
     reasons: dict[str, str] = {}
     with Progress(stage, len(jobs)) as progress:
         try:

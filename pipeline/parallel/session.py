@@ -152,14 +152,14 @@ def _await_node(resources: Resources, seconds: float) -> None:
 
 
 def _travelling_code(params: Params) -> dict[str, Any]:
-    """Ray's runtime environment with the two packages, and an external network's files; nothing else of the project."""
+    """Ray's runtime environment with the two packages, and external networks' files; nothing else of the project."""
     folder = Path(tempfile.mkdtemp(prefix="datransnet-code-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     for name in PACKAGES:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    external = params.model.model_extra or {}
-    if params.model.name == "external":
-        copy_code(Path(external["source"]), external["files"], folder)
+    for model in (own.model.arguments() for own in params.by_network.values()):
+        if model["name"] == "external":
+            copy_code(Path(model["source"]), model["files"], folder)
     return {"working_dir": str(folder), "env_vars": {REVISION: git_revision(), "PYTHONUTF8": "1"}}
 
 

@@ -16,34 +16,37 @@ from pipeline.study.handover import write_result
 from pipeline.study.study import Study
 from pipeline.tracking.stage_run import StageRun
 from pipeline.tracking.tracker import Tracker
+from pipeline.tracking.training_run import Called
 
+Named = tuple[str, str, Run]
+"""The name of a network of the study, what the stage calls a variant of it, and one of its runs."""
 Publish = Callable[[Sequence[Job], Sequence[Record]], Path]
 """Given what was trained, writes the network that the stage offers to others, and returns its folder."""
 
 
-def train_all(study: Study, stage: str, runs: Sequence[tuple[str, Run]], publish: Publish | None = None) -> None:
+def train_all(study: Study, stage: str, runs: Sequence[Named], publish: Publish | None = None) -> None:
     """Train named runs as a stage: in parallel, tracked by MLflow, and handed on when all have ended well.
 
     Raises:
         DATransNetError: naming the runs that failed; the others are kept.
     """
     study = with_share(study)
-    identity = digest_of([run.key for _, run in runs])
+    identity = digest_of([run.key for _, _, run in runs])
     with StageRun(Tracker.of(study), stage, identity, study.params.digestible) as parent:
         jobs = make_jobs(study, runs)
-        parent.follow(lambda: {run.key: name for name, run in runs})
+        parent.follow(lambda: {run.key: Called(name, network) for network, name, run in runs})
         records = run_jobs(stage, jobs, study.params)
         hand_on(study, stage, jobs, records)
         if publish is not None:
             parent.model = publish(jobs, records)
 
 
-def make_jobs(study: Study, runs: Sequence[tuple[str, Run]]) -> list[Job]:
+def make_jobs(study: Study, runs: Sequence[Named]) -> list[Job]:
     """Jobs of a stage from named runs."""
-    resources, numbers = study.params.resources, seed_numbers(name for name, _ in runs)
+    resources, numbers = study.params.resources, seed_numbers(name for _, name, _ in runs)
     return [
-        Job(run, name, number, study.data, study.runs, resources)
-        for (name, run), number in zip(runs, numbers, strict=True)
+        Job(run, network, name, number, study.data, study.runs, resources)
+        for (network, name, run), number in zip(runs, numbers, strict=True)
     ]
 
 
@@ -56,6 +59,7 @@ def hand_on(study: Study, stage: str, jobs: Sequence[Job], records: Sequence[Rec
     runs = [
         TrainedRun(
             key=job.run.key,
+            network=job.network,
             variant=job.name,
             seed_number=job.seed_number,
             run=job.run,

@@ -1,18 +1,19 @@
-"""Finished studies in one table: a line a network, its results on each dataset, its place, and what it costs."""
+"""Networks in one table for each test part: results, places, what each costs, and what tuning brought it."""
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 
 from datransnet.errors import DataError
+from pipeline.reporting.claims import LEAST_TRAININGS, difference
 from pipeline.reporting.names import network_title
 from pipeline.reporting.ranking import RULE, Place, place_cell, places
+from pipeline.reporting.result_tables import change_cell, counts_of
 from pipeline.reporting.statistics import Counted, estimates, gather
 from pipeline.reporting.table import COLUMNS, Numbers, Table, cell, cells, numbers
 from pipeline.scoring.costs import Costs
-from pipeline.scoring.evaluation import StudyEvaluation
-from pipeline.study.handover import Tuned
+from pipeline.scoring.evaluation import ScoredRun, StudyEvaluation
+from pipeline.study.handover import Searches, Tuned
 
 
 @dataclass(frozen=True)
@@ -23,46 +24,65 @@ class Finished:
         name: of the study.
         evaluation: of its runs.
         costs: of its networks.
-        tuned: how its winner was found.
+        searches: how its winners were found.
     """
 
     name: str
     evaluation: StudyEvaluation
     costs: Costs
-    tuned: Tuned
+    searches: Searches
+
+
+@dataclass(frozen=True)
+class Price:
+    """What a network or method takes.
+
+    Attributes:
+        latency: milliseconds for an image of ``size``.
+        size: height and width of that image, in pixels.
+        device: on which the latency was measured, with threads.
+        parameters: of a network, as all of what follows; None of a method.
+        multiply_adds: for that image.
+        training: mean hours of a training; None where no record says, as of the search.
+        search: hours that all trials of the search were trained.
+        search_epochs: that they were trained.
+    """
+
+    latency: float
+    size: int
+    device: str
+    parameters: int | None = None
+    multiply_adds: float | None = None
+    training: float | None = None
+    search: float | None = None
+    search_epochs: int | None = None
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A line on one dataset: a winner with its trainings, or a peer's score maps.
+    """A line on one dataset: the winner of a network's search with its trainings, a method, or a peer's score maps.
 
     Attributes:
-        network: what it is called.
+        title: what it is called.
+        name: of the network in its study, or of the method or peer.
         study: that it is from.
         mark: of the protocol that chose its epochs; a peer's is not known.
         counts: of each training, image by image.
+        untuned: the same of the network without what its search has found; empty where it was not trained so.
+        tuned: its search, None of a method or peer.
+        price: what it takes, None of a peer.
         place: among the others on this dataset.
-        parameters: of the network; None where only score maps are known, as all of what follows.
-        multiply_adds: on one image of ``size``.
-        latency: milliseconds on such an image.
-        size: height and width of that image, in pixels.
-        device: on which the latency was measured, with threads.
-        training: mean hours of a training.
-        search_epochs: that the search trained, all trials together.
     """
 
-    network: str
+    title: str
+    name: str
     study: str
     mark: str
     counts: list[Counted]
-    place: Place
-    parameters: int | None = None
-    multiply_adds: float | None = None
-    latency: float | None = None
-    size: int | None = None
-    device: str = ""
-    training: float | None = None
-    search_epochs: int | None = None
+    untuned: list[Counted]
+    tuned: Tuned | None
+    price: Price | None
+    place: Place = field(default_factory=lambda: Place(0, 0, 0))
 
 
 @dataclass(frozen=True)
@@ -99,77 +119,127 @@ def _board(part: str, studies: Sequence[Finished]) -> Board:
     common = [name for name in first.conventions if all(name in each.evaluation.conventions for each in studies)]
     if not common:
         raise DataError(f"The studies of {part} have no convention in common. Name one in evaluate.conventions of all.")
-    entries = [entry for study in studies for entry in _entries(study, common[0])]
-    known = Counter(entry.network for entry in entries)
-    ranked = places([gather(entry.counts, "iou") for entry in entries])
-    named = [
-        Entry(**{**vars(entry), "network": _told(entry, known), "place": place})
-        for entry, place in zip(entries, ranked, strict=True)
-    ]
-    return Board(part, common[0], sorted(named, key=lambda entry: entry.place.place))
+    entries = _told_apart([entry for study in studies for entry in _entries(study, common[0])])
+    ranked = places([gather(_repeated(entry), "iou") for entry in entries])
+    placed = [replace(entry, place=place) for entry, place in zip(entries, ranked, strict=True)]
+    return Board(part, common[0], sorted(placed, key=lambda entry: entry.place.place))
 
 
-def _told(entry: Entry, known: Counter[str]) -> str:
-    """The network's name, with its study where another line has the same."""
-    return entry.network if known[entry.network] == 1 else f"{entry.network} ({entry.study})"
+def _told_apart(entries: Sequence[Entry]) -> list[Entry]:
+    """The lines; those of one title with the least that tells them apart: name, study, or both."""
+    named = []
+    for entry in entries:
+        alike = [other for other in entries if other.title == entry.title]
+        ways = ([each.name for each in alike], [each.study for each in alike])
+        more = next(
+            (way for way in ways if len(set(way)) == len(alike)), [f"{each.study}: {each.name}" for each in alike]
+        )
+        told = f"{entry.title} ({more[alike.index(entry)]})"
+        named.append(replace(entry, title=told) if len(alike) > 1 else entry)
+    return named
+
+
+def _repeated(entry: Entry) -> list[Counted]:
+    """The counts of a line's trainings; a classical method's as often as it takes, for it always gives the same."""
+    classical = entry.tuned is None and entry.price is not None
+    return entry.counts * LEAST_TRAININGS if classical else entry.counts
 
 
 def _entries(study: Finished, convention: str) -> list[Entry]:
-    evaluation, unknown = study.evaluation, Place(0, 0, 0)
-    winners = evaluation.winners
-    costs = [study.costs.runs[run.key] for run in winners]
-    trained = [cost.training for cost in costs if cost.training is not None]
-    own = Entry(
-        network_title(winners[0].model),
-        study.name,
-        evaluation.rules.mark,
-        [run.counts[convention] for run in winners],
-        unknown,
-        costs[0].parameters,
-        costs[0].operations / 2,
-        costs[0].latency,
-        costs[0].size,
-        f"{costs[0].device}, {costs[0].threads} thread(s)",
-        fmean(trained) / 3600 if trained else None,
-        sum(trial.epochs for trial in study.tuned.trials),
+    evaluation = study.evaluation
+    mark, untuned, costs = evaluation.rules.mark, evaluation.untuned, study.costs
+    found = [
+        Entry(
+            network_title(runs[0].model),
+            name,
+            study.name,
+            mark,
+            list(counts_of(runs, convention)),
+            list(counts_of(untuned.get(name, []), convention)),
+            study.searches.networks[name],
+            _price(name, runs, costs, study.searches.networks[name]),
+        )
+        for name, runs in evaluation.networks.items()
+    ]
+    for peer in evaluation.peers:
+        timed = costs.methods.get(peer.variant)
+        price = Price(timed.latency, timed.size, _told(timed.device, timed.threads)) if timed else None
+        found.append(Entry(peer.variant, peer.variant, study.name, "", [peer.counts[convention]], [], None, price))
+    return found
+
+
+def _price(name: str, runs: Sequence[ScoredRun], costs: Costs, tuned: Tuned) -> Price:
+    found = [costs.runs[run.key] for run in runs]
+    first, trained = found[0], [cost.training for cost in found if cost.training is not None]
+    search = costs.searches.get(name)
+    return Price(
+        latency=first.latency,
+        size=first.size,
+        device=_told(first.device, first.threads),
+        parameters=first.parameters,
+        multiply_adds=first.operations / 2,
+        training=fmean(trained) / 3600 if trained else None,
+        search=None if search is None else search / 3600,
+        search_epochs=sum(trial.epochs for trial in tuned.trials),
     )
-    theirs = [Entry(peer.variant, study.name, "", [peer.counts[convention]], unknown) for peer in evaluation.peers]
-    return [own, *theirs]
+
+
+def _told(device: str, threads: int) -> str:
+    return f"{device}, {threads} thread(s)"
 
 
 def leaderboard_tables(found: Sequence[Board]) -> list[Table]:
     """All datasets in one table where there are several, and a table for each."""
-    tables = [_board_table(board, number) for number, board in enumerate(found, 1)]
+    tables = [board_table(board, f"leaderboard_{number}") for number, board in enumerate(found, 1)]
     return [_across(found), *tables] if len(found) > 1 else tables
 
 
-def _board_table(board: Board, number: int) -> Table:
+def board_table(board: Board, name: str) -> Table:
+    """The lines on one test part."""
     rows, values = [], []
+    untuned = any(entry.untuned for entry in board.entries)
     for entry in board.entries:
-        estimated = estimates(entry.counts, list(COLUMNS))
-        row = {"network": f"{entry.network} {entry.mark}".strip(), "place": place_cell(entry.place)}
+        estimated, price = estimates(entry.counts, list(COLUMNS)), entry.price
+        row = {"network": f"{entry.title} {entry.mark}".strip(), "place": place_cell(entry.place)}
         row |= {"seeds": str(len(entry.counts)), **cells(estimated)}
-        rows.append(
-            row
-            | {
-                "parameters": "" if entry.parameters is None else f"{entry.parameters:,}",
-                "multiply-adds (G)": "" if entry.multiply_adds is None else f"{entry.multiply_adds / 1e9:.3f}",
-                "latency (ms)": "" if entry.latency is None else f"{entry.latency:.1f}",
-                "training (h)": "" if entry.training is None else f"{entry.training:.3g}",
-                "search (epochs)": "" if entry.search_epochs is None else str(entry.search_epochs),
-            }
-        )
-        line: Numbers = {"network": entry.network, "study": entry.study, "seeds": len(entry.counts)}
+        line: Numbers = {"network": entry.title, "study": entry.study, "seeds": len(entry.counts)}
         line |= {"place": entry.place.place, "place_best": entry.place.best, "place_worst": entry.place.worst}
-        line |= {"parameters": entry.parameters, "multiply_adds": entry.multiply_adds, "latency_ms": entry.latency}
-        values.append(line | {"training_h": entry.training, "search_epochs": entry.search_epochs, **numbers(estimated)})
-    measured = sorted({f"{entry.size}² on {entry.device}" for entry in board.entries if entry.size is not None})
+        if untuned:
+            change = difference(gather(entry.untuned, "iou"), gather(entry.counts, "iou")) if entry.untuned else None
+            row["ΔIoU by tuning"] = change_cell(change) if change else ""
+            if change:
+                line |= {"tuning_gain": change.change, "tuning_low": change.low, "tuning_high": change.high}
+        rows.append(row | _price_cells(price))
+        values.append(line | ({} if price is None else vars(price)) | numbers(estimated))
+    measured = sorted({f"{price.size}² on {price.device}" for entry in board.entries if (price := entry.price)})
     note = (
         f"Convention {board.convention}; mean over seeds ± half width of the t interval over seeds [bootstrap interval "
         f"over images], 95 %. {RULE} Latency: one image of {'; of '.join(measured)}. Training: one, as it ran, with "
-        "whatever ran beside it. Search: epochs that all trials were trained."
+        "whatever ran beside it. Search: all trials, as they were trained."
     )
-    return Table(f"leaderboard_{number}", f"Test part of {board.dataset}", note, rows, values)
+    if untuned:
+        note += (
+            " ΔIoU by tuning: against the same network as it was given, without what its search has found [95 % "
+            "interval over seeds and images at once]."
+        )
+    return Table(name, f"Test part of {board.dataset}", note, rows, values)
+
+
+def _price_cells(price: Price | None) -> dict[str, str]:
+    def shown(value: float | None, form: str) -> str:
+        return "" if value is None else form.format(value)
+
+    if price is None:
+        price = Price(float("nan"), 0, "")
+    giga = None if price.multiply_adds is None else price.multiply_adds / 1e9
+    return {
+        "parameters": shown(price.parameters, "{:,}"),
+        "multiply-adds (G)": shown(giga, "{:.3f}"),
+        "latency (ms)": "" if price.latency != price.latency else shown(price.latency, "{:.1f}"),
+        "training (h)": shown(price.training, "{:.3g}"),
+        "search (h)": shown(price.search, "{:.3g}"),
+        "search (epochs)": shown(price.search_epochs, "{}"),
+    }
 
 
 def _across(found: Sequence[Board]) -> Table:
@@ -178,7 +248,7 @@ def _across(found: Sequence[Board]) -> Table:
     values: dict[str, Numbers] = {}
     for board in found:
         for entry in board.entries:
-            name = entry.network
+            name = entry.title
             lines.setdefault(name, {"network": f"{name} {entry.mark}".strip()})
             values.setdefault(name, {"network": name})
             estimated = estimates(entry.counts, ["iou"])["iou"]

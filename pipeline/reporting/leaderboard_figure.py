@@ -1,28 +1,88 @@
-"""Accuracy against cost: what a millisecond buys."""
+"""Pictures of a leaderboard: accuracy against cost, places, images by IoU, and what tuning brings whom."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 
 from pipeline.reporting.figures import COLOURS, save
-from pipeline.reporting.leaderboard import Board
-from pipeline.reporting.statistics import estimates
+from pipeline.reporting.leaderboard import Board, Entry
+from pipeline.reporting.statistics import LEAST_SEEDS, estimates
+from pipeline.reporting.tuning_curve import tuning_curve
+
+MARKERS = "osD^vP*X"
+"""Colours repeat after eight lines; then the marker is another."""
 
 
-def draw_leaderboard(found: Sequence[Board], folder: Path) -> None:
-    """``leaderboard.{png,svg,pdf}``: IoU over latency, a panel a dataset, with the interval over seeds."""
-    figure, panels = plt.subplots(1, len(found), figsize=(4.6 * len(found), 3.4), squeeze=False)
-    for axes, board in zip(panels[0], found, strict=True):
-        timed = [entry for entry in board.entries if entry.latency is not None]
-        for number, entry in enumerate(timed):
-            estimate = estimates(entry.counts, ["iou"])["iou"]
-            colour = COLOURS[number % len(COLOURS)]
-            error = None if len(entry.counts) < 3 else 100 * estimate.half_width
-            axes.errorbar(entry.latency, 100 * estimate.mean, yerr=error, fmt="o", color=colour, capsize=3)
-            axes.annotate(
-                entry.network, (entry.latency, 100 * estimate.mean), (5, 4), textcoords="offset points", color=colour
-            )
-        axes.set(xscale="log", xlabel="milliseconds an image", ylabel="IoU (%)", title=board.dataset)
-        axes.margins(x=0.25)
-    save(figure, folder, "leaderboard")
+def draw_leaderboard(found: Sequence[Board], folder: Path, name: str = "leaderboard") -> None:
+    """``<name>.{png,svg,pdf}``: a column a dataset.
+
+    From above: IoU over the time of an image, with the interval over seeds; the places that are open; the share of test
+    images whose IoU is above a value; and the tuning curve of each search with its band.
+    """
+    figure, panels = plt.subplots(4, len(found), figsize=(4.8 * len(found), 13), squeeze=False)
+    for (above, places, profile, tuning), board in zip(panels.T, found, strict=True):
+        looks = {
+            entry.title: (COLOURS[n % len(COLOURS)], MARKERS[n // len(COLOURS)])
+            for n, entry in enumerate(board.entries)
+        }
+        _costs(above, board, looks)
+        _places(places, board, looks)
+        _profile(profile, board, looks)
+        _tuning(tuning, board, looks)
+    save(figure, folder, name)
+
+
+Looks = dict[str, tuple[str, str]]
+"""Colour and marker of each line, by its title."""
+
+
+def _costs(axes: Axes, board: Board, looks: Looks) -> None:
+    for entry in board.entries:
+        if entry.price is None:
+            continue
+        estimate, (colour, marker) = estimates(entry.counts, ["iou"])["iou"], looks[entry.title]
+        error = None if len(entry.counts) < LEAST_SEEDS else 100 * estimate.half_width
+        place = entry.price.latency, 100 * estimate.mean
+        axes.errorbar(*place, yerr=error, fmt=marker, color=colour, capsize=3)
+        axes.annotate(entry.title, place, (5, 4), textcoords="offset points", color=colour, fontsize=7)
+    axes.set(xscale="log", xlabel="milliseconds an image", ylabel="IoU (%)", title=board.dataset)
+    axes.margins(x=0.25)
+
+
+def _places(axes: Axes, board: Board, looks: Looks) -> None:
+    for row, entry in enumerate(board.entries):
+        colour, marker = looks[entry.title]
+        axes.plot([entry.place.best, entry.place.worst], [row, row], color=colour, linewidth=3, alpha=0.4)
+        axes.plot(entry.place.place, row, marker, color=colour)
+    axes.set_yticks(range(len(board.entries)), [entry.title for entry in board.entries], fontsize=7)
+    axes.set(xlabel="place, and those that are open", xticks=range(1, len(board.entries) + 1))
+    axes.invert_yaxis()
+
+
+def _profile(axes: Axes, board: Board, looks: Looks) -> None:
+    levels = np.linspace(0, 1, 101)
+    for entry in board.entries:
+        values = _per_image(entry)
+        axes.plot(100 * levels, [float((values > level).mean()) for level in levels], color=looks[entry.title][0])
+    axes.set(xlabel="IoU of an image (%)", ylabel="share of images above", ylim=(0, 1))
+
+
+def _per_image(entry: Entry) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """IoU of each test image that has a target, over all trainings."""
+    columns = [(seed["intersection"], seed["union"], seed["targets"]) for seed in entry.counts]
+    inside, union, targets = (np.concatenate([np.asarray(column[n]) for column in columns]) for n in range(3))
+    return np.asarray(inside[targets > 0] / union[targets > 0], dtype=np.float64)
+
+
+def _tuning(axes: Axes, board: Board, looks: Looks) -> None:
+    for entry in board.entries:
+        if entry.tuned is None:
+            continue
+        values = [trial.best_iou for trial in entry.tuned.trials]
+        curve, colour = tuning_curve(values, range(1, len(values) + 1)), looks[entry.title][0]
+        axes.plot(curve.numbers, 100 * curve.median, color=colour)
+        axes.fill_between(curve.numbers, 100 * curve.low, 100 * curve.high, color=colour, alpha=0.08, linewidth=0)
+    axes.set(xlabel="trials of a search", ylabel="validation IoU of the best (%)")

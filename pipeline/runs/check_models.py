@@ -3,6 +3,7 @@
 import torch
 from pydantic import ValidationError
 
+from datransnet.classical import METHODS
 from datransnet.errors import ParameterError
 from datransnet.models import Network, create_model
 from pipeline.study.params import Arguments, Params
@@ -24,14 +25,30 @@ def _try(network: Network) -> None:
 
 
 def check_models(params: Params) -> None:
-    """Build the network, every variant and every searched choice once, so that a wrong argument fails before any work.
+    """Build each network, every variant and every searched choice once: a wrong argument fails before any work.
 
     Raises:
-        ParameterError: naming the parameter that no network accepts.
+        ParameterError: naming the parameter that no network accepts, and classical methods that there are not.
     """
+    problems = []
+    for method in params.evaluate.methods:
+        try:
+            METHODS[method]
+        except ParameterError as error:
+            problems.append(f"  evaluate.methods: {error}")
+    for number, (name, own) in enumerate(params.by_network.items()):
+        where = f"networks.{name}." if name in params.networks else ""
+        problems += [f"  {where}{problem}" for problem in _problems(own, varied=number == 0)]
+    if problems:
+        raise ParameterError("params.yaml has values that no training accepts:\n" + "\n".join(problems))
+
+
+def _problems(params: Params, varied: bool) -> list[str]:
+    """What cannot be built of one network, and of its variants if it is ``varied``."""
     base = params.model.arguments()
     attempts: dict[str, Arguments] = {"model": {}}
-    attempts |= {f"ablate.variants.{name}": dict(changes) for name, changes in params.ablate.changes().items()}
+    if varied:
+        attempts |= {f"ablate.variants.{name}": dict(changes) for name, changes in params.ablate.changes().items()}
     for key, dimension in params.tune.space.items():
         for value in dimension.examples() if key.startswith("model.") else []:
             attempts[f"tune.space.{key} = {value}"] = {key.removeprefix("model."): value}
@@ -46,7 +63,7 @@ def check_models(params: Params) -> None:
             with torch.device("meta"):
                 create_model(**{**base, **changes})
         except ParameterError as error:
-            problems.append(f"  {where}: {error}")
+            problems.append(f"{where}: {error}")
     for key, dimension in params.tune.space.items():
         field = key.removeprefix("recipe.")
         for value in dimension.examples() if key.startswith("recipe.") else []:
@@ -54,6 +71,5 @@ def check_models(params: Params) -> None:
             try:
                 Params.model_validate(params.digestible | {"recipe": plain})
             except ValidationError as error:
-                problems.append(f"  tune.space.{key} = {value}: {error.errors()[0]['msg']}")
-    if problems:
-        raise ParameterError("params.yaml has values that no training accepts:\n" + "\n".join(problems))
+                problems.append(f"tune.space.{key} = {value}: {error.errors()[0]['msg']}")
+    return problems

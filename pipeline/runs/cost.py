@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -11,43 +11,35 @@ from torch.utils.benchmark import Timer
 from datransnet.atomic import write_text
 from datransnet.engine.cost import operations_of, parameters_of
 from datransnet.models import create_model
+from pipeline.runs.latency import Latency
 from pipeline.runs.provenance import environment
 from pipeline.runs.record import RunFolder
 from pipeline.runs.run import Run
 from pipeline.study.resources import Resources
 
 
-def cost(run: Run) -> dict[str, int]:
-    """``parameters`` of a run's network, and ``operations`` on one image of its recipe's size, 2 a multiply-add."""
+def cost(run: Run, side: int | None = None) -> dict[str, int]:
+    """``parameters`` of a run's network, and ``operations`` on one image, 2 a multiply-add.
+
+    Args:
+        run: the run.
+        side: height and width of the image, in pixels; those of its recipe's windows if None.
+    """
     model = create_model(**run.model)
-    size = run.recipe.size
+    size = side or run.recipe.size
     return {"parameters": parameters_of(model), "operations": operations_of(model, size, size)}
 
 
-@dataclass(frozen=True)
-class Latency:
-    """How long one forward pass takes.
-
-    Attributes:
-        latency: median milliseconds; infinite where memory does not suffice.
-        size: height and width of the image, in pixels.
-        threads: of the CPU.
-        device: name of the machine or of its GPU.
-    """
-
-    latency: float
-    size: int
-    threads: int
-    device: str
-
-
-def latency(run: Run, runs: Path, resources: Resources) -> Latency:
-    """The latency of a run's network on an image of its recipe's size.
+def latency(run: Run, runs: Path, resources: Resources, side: int | None = None) -> Latency:
+    """The latency of a run's network on an image of ``side`` pixels squared, or of its recipe's size.
 
     It is measured once on each kind of device, by whoever asks first, and kept beside the run.
     """
-    device, size, threads = resources.device_here, run.recipe.size, resources.cpus
-    kept, name = RunFolder(runs, run.key).path / f"latency-{device}-{threads}.json", environment(device)["device"]
+    device, size, threads = resources.device_here, side or run.recipe.size, resources.cpus
+    kept, name = (
+        RunFolder(runs, run.key).path / f"latency-{size}-{device}-{threads}.json",
+        environment(device)["device"],
+    )
     if not kept.exists():
         try:
             model = create_model(**run.model).eval().to(device)

@@ -30,6 +30,7 @@ class Job:
 
     Attributes:
         run: the run.
+        network: the name of the study's network that it trains.
         name: what the stage calls it: the variant, or the trial.
         seed_number: which of that name's seeds it has, from 1.
         data: the split dataset's folder.
@@ -38,6 +39,7 @@ class Job:
     """
 
     run: Run
+    network: str
     name: str
     seed_number: int
     data: Path

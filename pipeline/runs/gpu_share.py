@@ -86,11 +86,14 @@ def with_share(study: Study) -> Study:
         return study
     if not torch.cuda.is_available():
         return replace(study, gpus=0.0)
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        try:
-            peak, total = pool.submit(peak_of, *largest(study.params)).result()
-        except torch.OutOfMemoryError as error:
-            raise ParameterError(f"The largest network of the space does not fit on the GPU: {error}") from None
+    found = []
+    for name, params in study.params.by_network.items():
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            try:
+                found.append(pool.submit(peak_of, *largest(params)).result())
+            except torch.OutOfMemoryError as error:
+                raise ParameterError(f"The largest {name} of the space does not fit on the GPU: {error}") from None
+    peak, total = max(found)
     share = share_of(peak, total)
     say(f"resources: a training takes {peak / 2**30:.1f} of {total / 2**30:.0f} free GiB; {int(1 / share)} share a GPU")
     return replace(study, gpus=share)

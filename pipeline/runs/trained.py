@@ -13,7 +13,9 @@ class TrainedRun:
 
     Attributes:
         key: of the run.
-        variant: what the stage calls it; ``full`` is the winner of the search.
+        network: the name of the study's network that it trained.
+        variant: what the stage calls it: ``full`` is the winner of the subject's search, and that of another network
+            has its name.
         seed_number: which of the study's seeds it has, from 1.
         run: what was trained.
         val_iou: best validation IoU, in [0, 1].
@@ -23,6 +25,7 @@ class TrainedRun:
     """
 
     key: str
+    network: str
     variant: str
     seed_number: int
     run: Run

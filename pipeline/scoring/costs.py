@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from pipeline.runs.latency import Latency
+
 
 @dataclass(frozen=True)
 class RunCost:
@@ -9,9 +11,9 @@ class RunCost:
 
     Attributes:
         parameters: their number.
-        operations: on one image, two for a multiply-add.
+        operations: on one image of ``size``, two for a multiply-add.
         latency: median milliseconds of one forward pass; infinite where memory does not suffice.
-        size: height and width of that image, in pixels.
+        size: height and width of that image, in pixels; as many pixels as the median image of the test part has.
         threads: of the CPU.
         device: on which the latency was measured.
         training: seconds of all epochs, null where the run's record is gone.
@@ -36,6 +38,11 @@ class Costs:
 
     Attributes:
         runs: run key → cost.
+        searches: name of a network → seconds that the trials of its search were trained, all together; null where a
+            record is gone.
+        methods: name of a classical method → how long it takes.
     """
 
     runs: dict[str, RunCost]
+    searches: dict[str, float | None]
+    methods: dict[str, Latency]

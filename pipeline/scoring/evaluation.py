@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from datransnet.metrics import Budget, Score
-from pipeline.study.params import WINNER, Arguments
+from pipeline.study.params import UNTUNED, WINNER, Arguments
 from pipeline.study.protocol import PROTOCOLS, Protocol, ProtocolName
 
 Counts = dict[str, list[int]]
@@ -131,7 +131,8 @@ class ScoredRun:
 
     Attributes:
         key: of the run.
-        variant: ``full`` is the winner of the search.
+        network: the name of the study's network.
+        variant: ``full`` is the winner of the subject's search, and that of another network has its name.
         stage: that trained it.
         seed: of the training; a large number, derived from the study's.
         seed_number: which of the study's seeds that is, from 1: what people call it.
@@ -144,10 +145,11 @@ class ScoredRun:
         hierarchical: counts of hierarchical IoU of each image.
         areas: under the curves.
         calibration: of the scores.
-        operating: at thresholds chosen for budgets of false alarms; of the winner only.
+        operating: at thresholds chosen for budgets of false alarms; of the subject's winner only.
     """
 
     key: str
+    network: str
     variant: str
     stage: str
     seed: int
@@ -171,11 +173,11 @@ class ScoredRun:
 
 @dataclass(frozen=True)
 class ScoredPeer:
-    """Other people's score maps of the test part.
+    """Score maps of the test part that this study has not trained: other people's, or a classical method's.
 
     Attributes:
         key: ``peer-`` and the name.
-        variant: the name that the parameters give them.
+        variant: the name that the parameters give them, or the method's.
         counts: convention → counts of each image.
         scores: convention → metrics.
         hierarchical: counts of hierarchical IoU of each image.
@@ -207,7 +209,7 @@ class StudyEvaluation:
         ids: of the test images.
         runs: all trained runs.
         removals: variant → the components that it lacks.
-        peers: other people's score maps.
+        peers: score maps of classical methods and of other people.
     """
 
     dataset: Dataset
@@ -224,8 +226,31 @@ class StudyEvaluation:
 
     @property
     def winners(self) -> list[ScoredRun]:
-        """The winner of the search on its seeds."""
+        """The winner of the subject's search on its seeds."""
         return [run for run in self.runs if run.variant == WINNER]
+
+    @property
+    def subject(self) -> str:
+        """The network that is ablated."""
+        return self.winners[0].network
+
+    @property
+    def networks(self) -> dict[str, list[ScoredRun]]:
+        """The winner of each network's search on its seeds, by the network's name, the subject's first."""
+        found: dict[str, list[ScoredRun]] = {}
+        for run in self.runs:
+            if run.variant == (WINNER if run.network == self.subject else run.network):
+                found.setdefault(run.network, []).append(run)
+        return found
+
+    @property
+    def untuned(self) -> dict[str, list[ScoredRun]]:
+        """Each network as the parameters have it on its seeds, by its name; empty where none was trained so."""
+        found: dict[str, list[ScoredRun]] = {}
+        for run in self.runs:
+            if run.variant == (UNTUNED if run.network == self.subject else f"{run.network}_{UNTUNED}"):
+                found.setdefault(run.network, []).append(run)
+        return found
 
     @property
     def scored(self) -> Sequence[ScoredRun | ScoredPeer]:
@@ -238,8 +263,9 @@ class StudyEvaluation:
         return list(self.runs[0].counts)
 
     def by_variant(self) -> dict[str, list[ScoredRun]]:
-        """The runs of each variant, seed by seed."""
+        """The runs of each variant of the subject, seed by seed."""
         variants: dict[str, list[ScoredRun]] = {}
         for run in self.runs:
-            variants.setdefault(run.variant, []).append(run)
+            if run.network == self.subject:
+                variants.setdefault(run.variant, []).append(run)
         return variants

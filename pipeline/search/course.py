@@ -6,7 +6,7 @@ off and goes on takes the course of one that was not, and so does one whose runs
 See docs/decisions/0003-resuming-a-search.md.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from pipeline.search.ending import Ending
@@ -64,16 +64,25 @@ class Course:
         self._advance()
         return not self._waiting and not self._under_way
 
-    def begin(self) -> Leg | None:
-        """The leg that is to be trained next; None while it depends on those under way, or if there is none."""
+    def begin(self, elsewhere: Collection[str] = ()) -> Leg | None:
+        """The leg that is to be trained next; None while it depends on those under way, or if there is none.
+
+        Args:
+            elsewhere: keys of runs that another search trains right now.
+        """
         self._advance()
-        taken = {self.trials[leg.trial].key for leg in self._under_way}
+        taken = self.under_way.union(elsewhere)
         for leg in self._waiting:
             if self.trials[leg.trial].key not in taken:  # a point may be suggested twice, and has one run
                 self._waiting.remove(leg)
                 self._under_way.append(leg)
                 return leg
         return None
+
+    @property
+    def under_way(self) -> set[str]:
+        """Keys of the trials that are trained right now."""
+        return {self.trials[leg.trial].key for leg in self._under_way}
 
     def end(self, leg: Leg, costs: Mapping[str, float]) -> None:
         """Hear that a leg's training has ended, well or not. One whose process was lost is tried once more."""

@@ -1,8 +1,8 @@
-"""What a person sees of a sweep: its progress, and each failure once."""
+"""What a person sees of sweeps: its progress, and each failure once."""
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from ray import tune
@@ -11,27 +11,27 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 from datransnet.errors import DATransNetError
 from pipeline.console import Progress
 from pipeline.parallel.session import cluster_use
-from pipeline.search.trial import MakeTrial, Trial
+from pipeline.search.course import Course
 
 
 class Listener(tune.Callback):
     """Shows the progress of all trials on the terminal while Ray runs them."""
 
-    def __init__(
-        self, progress: Progress, failures: "Failures", trials: Sequence[Trial], make_trial: MakeTrial
-    ) -> None:
-        self.progress, self.failures, self.trials, self.make_trial = progress, failures, trials, make_trial
+    def __init__(self, progress: Progress, failures: "Failures", courses: Mapping[str, Course]) -> None:
+        self.progress, self.failures, self.courses = progress, failures, courses
         self._due = 0.0
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Learn what Ray calls it."""
-        self.failures.names[str(trial)] = self.make_trial(trial.config["point"]).jobs[0].name
+        made = self.courses[trial.config["network"]].make_trial(trial.config["point"])
+        self.failures.names[str(trial)] = made.jobs[0].name
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Refresh the table, at most once a second, and for at most a twentieth of the time."""
         started = time.monotonic()
         if started > self._due:
-            self.progress.update([trial.row() for trial in list(self.trials)], cluster_use())
+            rows = [trial.row() for course in self.courses.values() for trial in list(course.trials)]
+            self.progress.update(rows, cluster_use())
             self._due = time.monotonic() + max(1.0, 20 * (time.monotonic() - started))
 
 

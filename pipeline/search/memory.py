@@ -109,8 +109,8 @@ def storage_of(study: Study) -> optuna.storages.RDBStorage:
     return optuna.storages.RDBStorage(url, engine_kwargs=kept, heartbeat_interval=None)
 
 
-def open_memory(study: Study, name: str) -> Memory:
-    """Create or open the memory of a sweep; a new one takes over the ended trials of ``tune.warm_start``.
+def open_memory(study: Study, plan: Tune, name: str) -> Memory:
+    """Create or open the memory of a sweep; a new one takes over the ended trials of ``warm_start``.
 
     Raises:
         ParameterError: if the study that ``tune.warm_start`` names does not exist.
@@ -119,7 +119,7 @@ def open_memory(study: Study, name: str) -> Memory:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     logging.getLogger("alembic").setLevel(logging.ERROR)
     study.runs.mkdir(parents=True, exist_ok=True)
-    plan, url = study.params.tune, study.params.cluster.storage
+    url = study.params.cluster.storage
     try:
         with FileLock(study.runs / "search.lock"):  # of two that make a new database's tables at once, one would fail
             storage = storage_of(study)

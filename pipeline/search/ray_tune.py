@@ -1,7 +1,7 @@
-"""Ray Tune and what it is given: a searcher that hands out the legs of a course, and what a worker does with one."""
+"""Ray Tune and what it is given: a searcher that hands out the legs of courses, and what a worker does with one."""
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ray import tune
@@ -11,8 +11,7 @@ from datransnet.errors import DATransNetError, TrainingError
 from pipeline.search.budget import Budget
 from pipeline.search.course import Course
 from pipeline.search.schedule import Leg
-from pipeline.search.trial import MakeTrial, side_by_side
-from pipeline.study.params import Params
+from pipeline.search.trial import side_by_side
 from pipeline.study.study import Study
 
 METRIC = "iou"
@@ -22,30 +21,32 @@ RETRIES = 3
 
 
 class Legs(Searcher):
-    """Hands out what a course wants to be trained next. Each leg is a trial to Ray, which runs, places and retries it.
+    """Hands out what courses want to be trained next. Each leg is a trial to Ray, which runs, places and retries it.
 
-    Ray's schedulers stop trials as results arrive; so what they stop depends on the order of arrival. Here Ray waits.
+    A course that waits for its round leaves the place to the next one. Ray's schedulers stop trials as results arrive;
+    so what they stop depends on the order of arrival. Here Ray waits.
     """
 
-    def __init__(self, course: Course, costs: Sequence[str]) -> None:
+    def __init__(self, courses: Mapping[str, Course], costs: Sequence[str]) -> None:
         super().__init__(metric=METRIC, mode="max")
-        self._course, self._costs = course, costs
-        self._sent: dict[str, Leg] = {}
+        self._courses, self._costs = courses, costs
+        self._sent: dict[str, tuple[Course, Leg]] = {}
 
     def suggest(self, trial_id: str) -> Any:
         """The next leg, None while it is not known, or that there is none left."""
-        leg = self._course.begin()
-        if leg is None:
-            return self.FINISHED if self._course.over else None
-        self._sent[trial_id] = leg
-        point = self._course.standings[leg.trial].point
-        return {"point": dict(point), "epochs": self._course.schedule.rungs[leg.rung]}
+        trained = set[str]().union(*(course.under_way for course in self._courses.values()))
+        for network, course in self._courses.items():
+            leg = course.begin(trained)  # two networks may have a run in common
+            if leg is not None:
+                self._sent[trial_id] = course, leg
+                point = dict(course.standings[leg.trial].point)
+                return {"network": network, "point": point, "epochs": course.schedule.rungs[leg.rung]}
+        return self.FINISHED if all(course.over for course in self._courses.values()) else None
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Tell the course that a leg has ended."""
-        heard = result or {}
-        costs = {name: float(heard[name]) for name in self._costs if name in heard}
-        self._course.end(self._sent.pop(trial_id), costs)
+        """Tell its course that a leg has ended."""
+        heard, (course, leg) = result or {}, self._sent.pop(trial_id)
+        course.end(leg, {name: float(heard[name]) for name in self._costs if name in heard})
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Do nothing: the run records hold the epochs."""
@@ -57,17 +58,19 @@ class Legs(Searcher):
         """Do nothing: a start needs nothing that Ray stores."""
 
 
-def trainable(make_trial: MakeTrial, params: Params, began: str) -> Callable[[dict[str, Any]], None]:
+def trainable(courses: Mapping[str, Course], objectives: Sequence[str]) -> Callable[[dict[str, Any]], None]:
     """Return the function that a worker of Ray calls to train the runs of a point up to an epoch.
 
-    A point that has a run which failed at or after ``began``, the UTC time of this start, is not trained again.
+    A point that has a run which failed after this start began is not trained again.
     """
+    makers = {network: (course.make_trial, course.since) for network, course in courses.items()}  # what is sent along
 
     def trial(config: dict[str, Any]) -> None:
+        make_trial, began = makers[config["network"]]
         found = make_trial(config["point"])
         if reason := found.failure(began):
             raise DATransNetError(reason)  # once is enough: Ray starts again what died, not what failed
-        costs = found.costs(params.tune.objectives)
+        costs = found.costs(objectives)
         try:
             for value in side_by_side(found.jobs, config["epochs"]):
                 tune.report({METRIC: value, **costs})
@@ -78,9 +81,12 @@ def trainable(make_trial: MakeTrial, params: Params, began: str) -> Callable[[di
 
 
 def tuner(
-    study: Study, identity: str, trial: Any, searcher: Searcher, listener: tune.Callback, budget: Budget
+    study: Study, identity: str, trial: Any, searcher: Searcher, listener: tune.Callback, budgets: Sequence[Budget]
 ) -> tune.Tuner:
-    """Ray's Tuner for one start of a sweep. Later starts do not need what it stores, so its folder is emptied first."""
+    """Ray's Tuner for one start of sweeps. Later starts do not need what it stores, so its folder is emptied first.
+
+    Where there are hours, ``budgets`` is that of the only sweep.
+    """
     params = study.params
     storage = study.runs / ".ray"
     shutil.rmtree(storage / identity, ignore_errors=True)
@@ -97,7 +103,7 @@ def tuner(
             storage_path=str(storage),
             callbacks=[listener],
             verbose=0,
-            stop=budget if params.tune.limited else None,
+            stop=budgets[0] if params.tune.limited else None,
             failure_config=tune.FailureConfig(max_failures=RETRIES),
         ),
     )

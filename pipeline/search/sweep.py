@@ -1,7 +1,7 @@
-"""A sweep: a search from its first start to its result, over any number of starts, machines and kills."""
+"""Sweeps: searches from their first start to their results, over any number of starts, machines and kills."""
 
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 
 from filelock import FileLock, Timeout
@@ -12,6 +12,7 @@ from datransnet.seeding import derive_seed
 from pipeline.console import Progress, say
 from pipeline.parallel.jobs import report_failures
 from pipeline.parallel.session import ray_session
+from pipeline.runs.execute import Job
 from pipeline.runs.provenance import now
 from pipeline.runs.run import identifying, training_source
 from pipeline.search.budget import Budget
@@ -29,6 +30,7 @@ from pipeline.study.handover import Best, TrialResult, Tuned
 from pipeline.study.params import Params
 from pipeline.study.status import Status
 from pipeline.study.study import Study
+from pipeline.tracking.training_run import Called
 
 
 def identity_of(params: Params, manifest: Manifest) -> str:
@@ -37,7 +39,8 @@ def identity_of(params: Params, manifest: Manifest) -> str:
     The number of trials, how many run at once, the hours and the machine do not count, so they may be changed between
     two starts. If latency is an objective, the resources do count.
     """
-    sweep = params.digestible | dict.fromkeys(("train", "ablate", "evaluate", "resources", "cluster", "study"))
+    other = ("train", "ablate", "evaluate", "resources", "cluster", "study", "networks", "subject")
+    sweep = params.digestible | dict.fromkeys(other)
     limits = ("trials", "concurrent", "wall_hours", "gpu_hours")
     sweep["tune"] = {key: value for key, value in sweep["tune"].items() if key not in limits}
     sweep["recipe"] |= {"epochs": params.tune.epochs}
@@ -70,10 +73,10 @@ def alone(study: Study, identity: str) -> Iterator[None]:
 
 @dataclass
 class Sweep:
-    """A sweep.
+    """The sweep of one network.
 
     Attributes:
-        params: of the study.
+        params: of that network.
         course: what is trained, and what came of it.
     """
 
@@ -81,57 +84,38 @@ class Sweep:
     course: Course
 
     @classmethod
-    def of(cls, study: Study, memory: Memory, make_trial: MakeTrial) -> "Sweep":
-        """The sweep of a study."""
-        params = study.params
+    def of(cls, params: Params, memory: Memory, make_trial: MakeTrial) -> "Sweep":
+        """The sweep of a network with its parameters."""
         schedule = Schedule.of(params.tune, params.recipe.validate_every)
         sampler = Sampler.of(params, len(schedule.rungs), memory.earlier)
         ending = Ending(params.tune.space, len(schedule.rungs), params.tune.least_gain, derive_seed(params.seed, "end"))
         return cls(params, Course(schedule, sampler, ending, params.tune.signal, memory, make_trial, now()))
 
-    def run(self, study: Study, identity: str) -> None:
-        """Run what is left of it, until its trials have ended or its hours are spent.
+    def close(self, spent: bool) -> None:
+        """Record what its trials came to when nothing trains any more; ``spent`` if hours have ended it."""
+        self.settle(Status.PRUNED if spent else Status.INTERRUPTED)
+        self.course.memory.close(self.course.standings, self.course.schedule.rungs)
 
-        Raises:
-            DATransNetError: if a trial failed, after all others ended.
-        """
-        course, plan = self.course, self.params.tune
-        if course.schedule.waits and plan.round_size < plan.concurrent:
-            say(
-                f"tune: rounds of {plan.round_size} trials leave some of {plan.concurrent} places idle: tune.round_size"
-            )
-        with (
-            Progress("tune", plan.trials) as progress,
-            closing(Budget(course.memory, course.trials, self.params)) as budget,
-            Failures() as failures,
-        ):
-            if not (budget.stop_all() or course.over):
-                trial, legs = trainable(course.make_trial, self.params, course.since), Legs(course, plan.objectives[1:])
-                listener = Listener(progress, failures, course.trials, course.make_trial)
-                with ray_session(self.params):
-                    tuner(study, identity, trial, legs, listener, budget).fit()
-            self._settle(Status.PRUNED if budget.stop_all() else Status.INTERRUPTED)
-            course.memory.close(course.standings, course.schedule.rungs)
-            progress.finish([trial.row() for trial in course.trials])
+    @property
+    def ended(self) -> list[Job]:
+        """The runs that should have ended well."""
         meant = [
             (job, standing)
-            for trial, standing in zip(course.trials, course.standings, strict=True)
+            for trial, standing in zip(self.course.trials, self.course.standings, strict=True)
             if trial.status is not Status.INFEASIBLE
             for job in trial.jobs
         ]
         # When the hours were spent, some were asked for and had not begun; that is no failure.
-        report_failures("tune", [job for job, standing in meant if standing.out or job.folder.read()])
+        return [job for job, standing in meant if standing.out or job.folder.read()]
 
-    def trainings(self) -> dict[str, str]:
-        """Names of the trials so far, by the keys of their runs."""
+    def trainings(self) -> dict[str, Called]:
+        """What the trials so far are called, by the keys of their runs."""
         # A copy, since the thread that follows the trainings asks while trials are added.
-        return {job.run.key: job.name for trial in list(self.course.trials) for job in trial.jobs}
+        jobs = [job for trial in list(self.course.trials) for job in trial.jobs]
+        return {job.run.key: Called(job.name, job.network) for job in jobs}
 
-    def settle(self) -> None:
+    def settle(self, status: Status = Status.INTERRUPTED) -> None:
         """Record as interrupted every run that is recorded as running and that no process trains any more."""
-        self._settle(Status.INTERRUPTED)
-
-    def _settle(self, status: Status) -> None:
         for trial in self.course.trials:
             for job in trial.jobs:
                 job.folder.settle(status)
@@ -163,3 +147,52 @@ class Sweep:
             importances=importances(plan.space, course.standings),
             pareto=[row.number for row in complete if not any(other.dominates(row) for other in complete)],
         )
+
+
+def run_sweeps(study: Study, sweeps: Mapping[str, Sweep], identity: str) -> None:
+    """Run what is left of some sweeps, until their trials have ended or their hours are spent.
+
+    Where hours end a sweep, networks are searched one after another, so that each has the machines for its hours. Else
+    they are searched together, and whatever waits for its round leaves its place to another network's trials.
+
+    Args:
+        study: whose networks they are of.
+        sweeps: by the network's name.
+        identity: of all of them together.
+
+    Raises:
+        DATransNetError: if a trial failed, after all others ended.
+    """
+    plan = study.params.tune
+    rounds = plan.round_size * len(sweeps)
+    if plan.concurrent > rounds and any(sweep.course.schedule.waits for sweep in sweeps.values()):
+        say(f"tune: rounds of {rounds} trials leave some of {plan.concurrent} places idle: tune.round_size")
+    one_by_one = [{name: sweep} for name, sweep in sweeps.items()]
+    with Progress("tune", plan.trials * len(sweeps)) as progress, Failures() as failures:
+        for group in one_by_one if plan.limited else [dict(sweeps)]:
+            _run_group(study, group, identity, progress, failures)
+        progress.finish([trial.row() for sweep in sweeps.values() for trial in sweep.course.trials])
+    report_failures("tune", [job for sweep in sweeps.values() for job in sweep.ended])
+
+
+def _run_group(
+    study: Study, sweeps: Mapping[str, Sweep], identity: str, progress: Progress, failures: Failures
+) -> None:
+    """Run sweeps that train at the same time."""
+    courses = {name: sweep.course for name, sweep in sweeps.items()}
+    with ExitStack() as kept:
+        budgets = [
+            kept.enter_context(closing(Budget(sweep.course.memory, sweep.course.trials, sweep.params)))
+            for sweep in sweeps.values()
+        ]
+
+        def spent() -> bool:
+            return True in [budget.stop_all() for budget in budgets]  # all are asked, for each keeps its own account
+
+        if not spent() and not all(course.over for course in courses.values()):
+            costs = study.params.tune.objectives[1:]
+            legs, listener = Legs(courses, costs), Listener(progress, failures, courses)
+            with ray_session(study.params):
+                tuner(study, identity, trainable(courses, costs), legs, listener, budgets).fit()
+        for sweep in sweeps.values():
+            sweep.close(spent())

@@ -117,7 +117,7 @@ class Importance:
 
 @dataclass(frozen=True)
 class Tuned:
-    """``results/tune.json``: what the search found.
+    """What the search of one network found.
 
     Attributes:
         best: the winner.
@@ -135,7 +135,35 @@ class Tuned:
     pareto: list[int]
 
 
-def winner(study: Study) -> tuple[Arguments, Recipe]:
-    """Network and recipe that the search chose, at the study's full number of epochs."""
-    best = read_result(study.results / "tune.json", Tuned, "tune").best
-    return best.model, Recipe(**{**vars(best.recipe), "epochs": study.params.recipe.epochs})
+@dataclass(frozen=True)
+class Searches:
+    """``results/tune.json``: what the searches of all networks found.
+
+    Attributes:
+        networks: name of a network → its search, the subject's first.
+    """
+
+    networks: dict[str, Tuned]
+
+    @property
+    def subject(self) -> Tuned:
+        """The search of the network that is ablated and shown in detail."""
+        return next(iter(self.networks.values()))
+
+
+def read_searches(study: Study) -> Searches:
+    """What the searches found.
+
+    Raises:
+        DataError: if the tune stage did not run.
+    """
+    return read_result(study.results / "tune.json", Searches, "tune")
+
+
+def winners(study: Study) -> dict[str, tuple[Arguments, Recipe]]:
+    """Network and recipe that each search chose, at the full number of epochs, by the network's name."""
+    found = {}
+    for name, tuned in read_searches(study).networks.items():
+        best, epochs = tuned.best, study.params.by_network[name].recipe.epochs
+        found[name] = best.model, Recipe(**{**vars(best.recipe), "epochs": epochs})
+    return found

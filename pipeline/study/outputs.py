@@ -25,9 +25,9 @@ FOLDERS = {
     "models/ablate": rf"{KEY}\.safetensors",
     "models/best": r"weights\.safetensors|card\.json",
     "results/evaluation": rf"evaluation\.json|targets\.csv|examples\.npz|curves/({KEY}|peer-.+)\.csv",
-    "reports/tables": r"(main|references(_apart)?|hierarchical|selection|operating|ablation|components|planning|cost"
-    r"|search|tuning|detection_limit)\.(csv|md|tex)",
-    "reports/figures": r"(roc|calibration|detection_limit|search|slices|parallel|pareto|training|examples)"
+    "reports/tables": r"(main|networks|references(_apart)?|hierarchical|selection|operating|ablation|components"
+    r"|planning|cost|search|tuning|detection_limit)\.(csv|md|tex)",
+    "reports/figures": r"(networks|roc|calibration|detection_limit|search|slices|parallel|pareto|training|examples)"
     r"\.(png|svg|pdf)",
     "reports/plots": r"(roc|pd_fa|training)\.csv",
 }

@@ -4,7 +4,7 @@ import math
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, JsonValue, field_validator, model_validator
+from pydantic import ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
 
 from datransnet.data.catalogue import CATALOGUE, Card, find_card, own_card
 from datransnet.data.images import Levels
@@ -15,13 +15,15 @@ from datransnet.metrics.conventions import CONVENTIONS
 from datransnet.metrics.operating import Budget
 from pipeline.study.protocol import PROTOCOLS, Protocol, ProtocolName
 from pipeline.study.resources import Cluster, Resources
-from pipeline.study.search_space import Tune
+from pipeline.study.search_space import Choice, Interval, Tune, section_and_name
 from pipeline.study.section import Strict
 
 Arguments = dict[str, Any]
 """Name and keyword arguments of a network, as JSON holds them."""
 WINNER = "full"
-"""The variant that is the winner of the search as it is."""
+"""The variant that is the winner of the subject's search as it is."""
+UNTUNED = "untuned"
+"""The variant that is the subject as the parameters have it, without what its search has found."""
 
 
 class Synthetic(Strict):
@@ -112,13 +114,32 @@ class Model(Strict):
         return self.model_dump(mode="json")
 
 
+Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+
+
+class Contender(Strict):
+    """A further network of the study, with what sets it apart from the one that ``model`` names.
+
+    ``model`` holds a name and arguments; without a name, or with the same, the arguments are changes. ``recipe`` holds
+    changes of the recipe. ``space`` and ``points`` take the place of those of `tune`; where they are not given, those
+    hold, without the arguments of another network.
+    """
+
+    model: dict[str, JsonValue] = Field(default_factory=dict)
+    recipe: dict[str, JsonValue] = Field(default_factory=dict)
+    space: dict[str, Choice | Interval] | None = None
+    points: list[dict[str, JsonValue]] | None = None
+
+
 class Train(Strict):
-    """How often the winner is trained, each time from another seed."""
+    """How often the winner of each search is trained, each time from another seed.
+
+    With ``untuned``, each network is trained as often as the parameters have it, without what the search has found: so
+    a reader sees what tuning brought to whom.
+    """
 
     seeds: int = Field(ge=1, le=1000)
-
-
-Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+    untuned: bool = False
 
 
 class Ablate(Strict):
@@ -134,9 +155,9 @@ class Ablate(Strict):
 
     @model_validator(mode="after")
     def _named_once(self) -> "Ablate":
-        if twice := sorted({WINNER, *self.removals()} & set(self.variants)):
+        if twice := sorted({WINNER, UNTUNED, *self.removals()} & set(self.variants)):
             raise ValueError(
-                f"variants: {', '.join(twice)} is the name of a variant that components make; choose another"
+                f"variants: {', '.join(twice)} is the name of a variant that the study itself makes; choose another"
             )
         return self
 
@@ -164,13 +185,14 @@ class Evaluate(Strict):
 
     Of ``conventions`` the first one is the report's. ``max_fa`` are budgets that operating points keep on the part that
     selects: false-alarm pixels over pixels, one or several; ``max_alarms`` are more of them, in false-alarm components
-    an image. ``peers`` are folders of other people's score maps of the test part, by name, from the project's root or
-    absolute.
+    an image. ``methods`` are classical ones by name, which need no training. ``peers`` are folders of other people's
+    score maps of the test part, by name, from the project's root or absolute.
     """
 
     conventions: list[str] = Field(min_length=1)
     max_fa: list[Annotated[float, Field(gt=0, lt=1)]] = Field(default=[20e-6], min_length=1)
     max_alarms: list[Annotated[float, Field(gt=0)]] = Field(default_factory=list)
+    methods: list[str] = Field(default_factory=list)
     peers: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")], str] = Field(default_factory=dict)
 
     @field_validator("conventions")
@@ -188,6 +210,8 @@ class Evaluate(Strict):
 
     @model_validator(mode="after")
     def _countable(self) -> "Evaluate":
+        if twice := sorted(set(self.methods) & set(self.peers)):
+            raise ValueError(f"peers: {twice[0]} is the name of a method of this study; choose another")
         if self.max_alarms and CONVENTIONS[self.conventions[0]].fa == "pixels":
             raise ValueError(f"max_alarms: {self.conventions[0]} counts pixels, not components: set max_fa alone")
         return self
@@ -199,7 +223,12 @@ class Evaluate(Strict):
 
 
 class Params(Strict):
-    """Everything a study depends on besides code and data."""
+    """Everything a study depends on besides code and data.
+
+    ``networks`` are further networks, by name, each searched and trained like the one that ``model`` names, with the
+    same numbers of trials, epochs and seeds. ``subject`` says which of all these is ablated and shown in detail: by
+    default that of ``model``, whose name here is its ``model.name``.
+    """
 
     study: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
     seed: int = Field(ge=0)
@@ -213,6 +242,8 @@ class Params(Strict):
     train: Train
     ablate: Ablate
     evaluate: Evaluate
+    networks: dict[Name, Contender] = Field(default_factory=dict)
+    subject: Name | None = None
 
     @model_validator(mode="after")
     def _resources_fit(self) -> "Params":
@@ -221,6 +252,57 @@ class Params(Strict):
         if self.tune.gpu_hours is not None and self.resources.gpus == 0:
             raise ValueError("tune.gpu_hours: a training takes no GPU, so these hours never end; set resources.gpus")
         return self
+
+    @model_validator(mode="after")
+    def _networks_known(self) -> "Params":
+        taken = {self.model.name, WINNER, UNTUNED, *self.ablate.changes()}
+        if twice := sorted(taken & set(self.networks)):
+            raise ValueError(f"networks.{twice[0]}: a network or variant has this name; choose another")
+        names = [self.model.name, *self.networks]
+        if self.subject is not None and self.subject not in names:
+            raise ValueError(f"subject: there is no network {self.subject!r}. {did_you_mean(self.subject, names)}")
+        problems, earlier = list[str](), [self._plain(self.model.name)]
+        for name in self.networks:
+            if (plain := self._plain(name)) in earlier:
+                problems.append(f"networks.{name}: the same as {names[earlier.index(plain)]}")
+            earlier.append(plain)
+            try:
+                Params.model_validate(plain)
+            except ValidationError as error:
+                for fault in error.errors():
+                    message = fault["msg"].removeprefix("Value error, ")
+                    problems.append(f"networks.{name}: {'.'.join(map(str, fault['loc']))}: {message}")
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    @cached_property
+    def by_network(self) -> dict[str, "Params"]:
+        """The parameters of each network alone, by its name, the subject's first."""
+        names = (self.model.name, *self.networks)
+        found = {name: Params.model_validate(self._plain(name)) for name in names}
+        subject = self.subject or self.model.name
+        return {subject: found[subject], **found}
+
+    def _plain(self, name: str) -> dict[str, Any]:
+        """The parameters of a network as if it were the only one, plain."""
+        contender, base = self.networks.get(name, Contender()), self.model.arguments()
+        same = contender.model.get("name", self.model.name) == self.model.name
+        plain = self.model_dump(mode="json", exclude={"networks", "subject"})
+        plain["model"] = (base if same else {}) | contender.model
+        plain["recipe"] |= contender.recipe
+
+        def fitting(values: dict[str, Any]) -> dict[str, Any]:
+            return {key: value for key, value in values.items() if same or section_and_name(key)[0] != "model"}
+
+        plain["tune"]["space"] = fitting(plain["tune"]["space"])
+        plain["tune"]["points"] = [fitting(point) for point in plain["tune"]["points"]]
+        if contender.space is not None:
+            plain["tune"]["space"] = {key: each.model_dump(mode="json") for key, each in contender.space.items()}
+            plain["tune"]["points"] = []
+        if contender.points is not None:
+            plain["tune"]["points"] = contender.points
+        return plain
 
     @property
     def rules(self) -> Protocol:

@@ -20,7 +20,7 @@ def _sentence(error: Any, content: Any) -> str:
         message = f"unknown key. {did_you_mean(path[-1], _siblings(path[:-1]))}"
     elif error["type"] != "missing" and not isinstance(error.get("input"), dict):
         message += f" (it is {json.dumps(error.get('input'), default=str)})"
-    return f"  {'.'.join(path)}: {message}"
+    return f"  {'.'.join(path)}: {message}" if path else f"  {message}"
 
 
 def _siblings(path: list[str]) -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from datransnet.data.manifest import Manifest
 from datransnet.errors import ParameterError
 from datransnet.foreign_code import code_digest, remember_place
-from pipeline.study.params import Model, Params
+from pipeline.study.params import Arguments, Model, Params
 from pipeline.study.read_params import read_params
 from pipeline.study.sqlite import SQLITE, sqlite_address, sqlite_file
 
@@ -47,20 +47,27 @@ class Study:
         """
         params = read_params(self.folder / "params.yaml")
         if params.model.name == "external":
-            params = params.model_copy(update={"model": self._located(params.model)})
+            params = params.model_copy(update={"model": Model(**self._located(params.model.arguments()))})
+        external = {
+            name: contender.model_copy(update={"model": self._located(contender.model)})
+            for name, contender in params.networks.items()
+            if "source" in contender.model or contender.model.get("name") == "external"
+        }
+        if external:
+            params = params.model_copy(update={"networks": params.networks | external})
         if self.gpus is None:
             return params
         return params.model_copy(update={"resources": params.resources.model_copy(update={"gpus": self.gpus})})
 
-    def _located(self, model: Model) -> Model:
+    def _located(self, model: Arguments) -> Arguments:
         """An external network with where its code lies and what it is."""
-        given = (model.model_extra or {}).get("source")
+        given = model.get("source")
         if not given:
             raise ParameterError("model.source is missing: the folder of the external network's code.")
         source = self.named(str(given)).resolve()
         files = code_digest(source)
         remember_place(source, files)
-        return model.model_copy(update={"source": str(source), "files": files})
+        return {**model, "source": str(source), "files": files}
 
     @cached_property
     def manifest(self) -> Manifest:

@@ -7,15 +7,15 @@ from threading import Event, Thread
 from pipeline.runs.record import RunFolder
 from pipeline.runs.run import seed_numbers
 from pipeline.tracking.tracker import Tracker
-from pipeline.tracking.training_run import TrainingRun
+from pipeline.tracking.training_run import Called, TrainingRun
 
 PAUSE = 1.0
 """Seconds between two looks at the records."""
 SHARE = 0.5
 """The share of the thread's time that looking and sending may take: a slow store is asked less often."""
 
-Children = Callable[[], Mapping[str, str]]
-"""Gives the name of each training of a stage by its run key, in an order that stays; a search gets more of them."""
+Children = Callable[[], Mapping[str, Called]]
+"""Gives the names of each training of a stage by its run key, in an order that stays; a search gets more of them."""
 
 
 class Follower:
@@ -48,12 +48,13 @@ class Follower:
             Exception: as the store does.
         """
         children, number = self.children(), 0
-        for (key, name), seed_number in zip(children.items(), seed_numbers(children.values()), strict=True):
+        numbers = seed_numbers(called.name for called in children.values())
+        for (key, called), seed_number in zip(children.items(), numbers, strict=True):
             folder = RunFolder(self.tracker.home / "runs", key)
             written = folder.written
             if written == self._sent.get(key, 0) or (record := folder.read()) is None:
                 continue
-            run = self._runs.setdefault(key, TrainingRun(self.tracker, self.parent, self.stage, name, seed_number))
+            run = self._runs.setdefault(key, TrainingRun(self.tracker, self.parent, self.stage, called, seed_number))
             run.deliver(record)
             self._sent[key], number = written, number + 1
         return number

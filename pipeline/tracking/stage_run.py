@@ -16,7 +16,7 @@ from pipeline.runs.record import RunFolder
 from pipeline.study.status import Status
 from pipeline.tracking.follower import Children, Follower
 from pipeline.tracking.tracker import Tracker, equal
-from pipeline.tracking.training_run import TrainingRun
+from pipeline.tracking.training_run import Called, TrainingRun
 
 
 @dataclass
@@ -29,9 +29,10 @@ class StageRun:
         identity: what it works on: the same identity, the same run.
         params: of the study.
         id: its run in MLflow; None while that cannot be reached.
-        children: name of each training, by run key.
+        children: what each training is called, by run key.
         metrics: of the stage.
         results: metrics of single trainings, by run key; they are entered wherever MLflow has that training.
+        summaries: metrics of each network over all its trainings, by its name; each is a run of its own.
         files: to keep as artifacts.
         model: folder of a trained network to register.
         note: Markdown, shown on the run's page.
@@ -45,9 +46,10 @@ class StageRun:
     identity: str
     params: Mapping[str, Any]
     id: str | None = None
-    children: dict[str, str] = field(default_factory=dict)
+    children: dict[str, Called] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     results: dict[str, dict[str, float]] = field(default_factory=dict)
+    summaries: dict[str, dict[str, float]] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
     model: Path | None = None
     note: str = ""
@@ -87,8 +89,8 @@ class StageRun:
 
     def _plain(self) -> dict[str, Any]:
         """All but the tracker's places, as JSON holds it; `sync` reads it."""
-        names = ("stage", "identity", "params", "children", "metrics", "results", "note", "git", "failed", "moment")
-        content = {name: getattr(self, name) for name in names}
+        names = ("stage", "identity", "params", "children", "metrics", "results", "summaries", "note", "git", "failed")
+        content = {name: getattr(self, name) for name in (*names, "moment")}
         content |= {"experiment": self.tracker.experiment, "data": self.tracker.data}
         return content | {"files": list(map(str, self.files)), "model": str(self.model) if self.model else None}
 
@@ -125,10 +127,13 @@ class StageRun:
                 continue
             run = str(parent.info.run_id)
             for child in client.search_runs(experiments, equal({"mlflow.parentRunId": run})):
-                key, name = child.data.tags["run_key"], child.data.tags["variant"]
-                record = RunFolder(tracker.home / "runs", key).settle(Status.INTERRUPTED)
+                tags = child.data.tags
+                if "run_key" not in tags:  # a summary
+                    continue
+                record = RunFolder(tracker.home / "runs", tags["run_key"]).settle(Status.INTERRUPTED)
                 if record is not None:
-                    TrainingRun(tracker, run, self.stage, name).deliver(record)
+                    called = Called(tags["variant"], tags.get("network", ""))
+                    TrainingRun(tracker, run, self.stage, called).deliver(record)
             client.set_terminated(run, "KILLED")
 
     def close(self) -> None:
@@ -144,6 +149,8 @@ class StageRun:
         for key, metrics in self.results.items():
             for training in tracker.trainings(key):
                 tracker.log(training, metrics, moment=self.moment)
+        for network, metrics in self.summaries.items():
+            tracker.log(tracker.open_summary(run, network), metrics, moment=self.moment)
         tracker.log(run, self.metrics, {"mlflow.note.content": self.note} if self.note else {}, self.moment)
         client = tracker.client()
         for path in filter(Path.exists, self.files):
@@ -182,6 +189,7 @@ def sync(tracker: Tracker) -> int:
         own = replace(
             tracker, experiment=content.pop("experiment"), data=content.pop("data")
         )  # perhaps another study's
+        content["children"] = {key: Called(*called) for key, called in content["children"].items()}
         content["files"] = [Path(name) for name in content["files"]]
         content["model"] = Path(content["model"]) if content["model"] else None
         try:

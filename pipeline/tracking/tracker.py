@@ -111,12 +111,28 @@ class Tracker:
                 run, known = str(found[0].info.run_id), found[0].data.params
                 client.update_run(run, status="RUNNING")
             else:
-                tags |= {"data_digest": self.data["digest"]}
+                tags |= {"dataset": self.data["name"], "data_digest": self.data["digest"]}
                 run, known = str(client.create_run(number, tags=tags, run_name=stage).info.run_id), {}
         self.describe(run, params, known)
         driver = f"{gethostname()}:{os.getpid()}"
         self.log(run, tags={"git": git, "mlflow.source.git.commit": git.removesuffix("-dirty"), "driver": driver})
         return run
+
+    def open_summary(self, parent: str, network: str) -> str:
+        """The run that sums up a network on the study's data, below a stage's run: found again, or made.
+
+        Raises:
+            Exception: as the store does.
+        """
+        client, experiment = self.client(), self._experiment()
+        tags = {"mlflow.parentRunId": parent, "summary_of": network}
+        with self.making():
+            if found := client.search_runs([experiment], equal(tags), max_results=1):
+                return str(found[0].info.run_id)
+            tags |= {"stage": "summary", "network": network, "dataset": self.data["name"], "data_digest": self.data["digest"]}
+            made = str(client.create_run(experiment, tags=tags, run_name=f"{network} · all seeds").info.run_id)
+        client.set_terminated(made)
+        return made
 
     def _experiment(self) -> str:
         """The study's experiment, made where there is none."""

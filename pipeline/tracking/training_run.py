@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 from pipeline.runs.record import Record
 from pipeline.study.status import Status
@@ -20,6 +21,13 @@ MLFLOW_STATUS = {
 }
 
 
+class Called(NamedTuple):
+    """What a stage calls a training: the name of the variant, or of the trial, and of the study's network it is of."""
+
+    name: str
+    network: str
+
+
 @dataclass
 class TrainingRun:
     """One training of a stage, as MLflow shows it.
@@ -30,14 +38,14 @@ class TrainingRun:
         tracker: of the study.
         parent: id of the stage's run.
         stage: name of the stage.
-        name: what the stage calls the training: the variant, or the trial.
+        called: what the stage calls the training.
         seed_number: which of that name's seeds it has, from 1.
     """
 
     tracker: Tracker
     parent: str
     stage: str
-    name: str
+    called: Called
     seed_number: int = 1
     _id: str = field(default="", init=False, repr=False)
     _epochs: int = field(default=0, init=False, repr=False)
@@ -67,7 +75,7 @@ class TrainingRun:
             else:
                 id_, self._status, self._epochs = self._create(experiment, tags, record), "", 0
         content = {"dataset": run.dataset, "split": run.split, "protocol": run.protocol, "seed": run.seed}
-        content |= {"variant": self.name, "model": run.model, "recipe": vars(run.recipe)}
+        content |= {"variant": self.called.name, "model": run.model, "recipe": vars(run.recipe)}
         self.tracker.describe(id_, content, found[0].data.params if found else {})
         return id_
 
@@ -77,13 +85,15 @@ class TrainingRun:
         described = {
             **tags,
             "stage": self.stage,
-            "variant": self.name,
+            "variant": self.called.name,
+            "network": self.called.network,
+            "dataset": f"{run.dataset} {run.split}",
             "data_digest": run.data_digest,
             "source_digest": run.source,
             "git": record.git,
             "mlflow.source.git.commit": record.git.removesuffix("-dirty"),
         }
-        began, called = _milliseconds(record.started), f"{self.name} · seed {self.seed_number}"
+        began, called = _milliseconds(record.started), f"{self.called.name} · seed {self.seed_number}"
         made = self.tracker.client().create_run(experiment, tags=described, run_name=called, start_time=began)
         return str(made.info.run_id)
 

@@ -45,7 +45,7 @@ def test_a_driver_may_be_killed_at_any_moment(tmp_path, scheduler, concurrent):
     whole = StudyFolder(tmp_path / "whole")
     shutil.copytree(study.folder, whole.folder, dirs_exist_ok=True)
     whole.succeed("tune")
-    expected = json.loads((whole.folder / "results/tune.json").read_text(encoding="utf-8"))
+    expected = whole.tuned()
     moments = random.Random(scheduler)
     known = {}
     for _ in range(KILLS):
@@ -63,7 +63,7 @@ def test_a_driver_may_be_killed_at_any_moment(tmp_path, scheduler, concurrent):
         known = now
     study.succeed("tune")
     study.wait_until_alone()
-    found = json.loads((study.folder / "results/tune.json").read_text(encoding="utf-8"))
+    found = study.tuned()
     now = finished(study)
     assert {key: now[key] for key in known} == known
     assert len(found["trials"]) == len(expected["trials"]) == 12

@@ -4,6 +4,7 @@ Nothing here has a deadline: how long a thing takes depends on the machine and o
 events, and what hangs is ended by pytest's own limit (``timeout`` in pyproject.toml).
 """
 
+import json
 import os
 import shutil
 import signal
@@ -127,6 +128,15 @@ class StudyFolder:
                 with suppress(ProcessLookupError):
                     os.kill(number, signal.SIGKILL)
             raise
+
+    def searches(self) -> dict[str, dict[str, Any]]:
+        """What the stage tune found, by network."""
+        found = json.loads((self.folder / "results/tune.json").read_text(encoding="utf-8"))
+        return dict(found["networks"])
+
+    def tuned(self) -> dict[str, Any]:
+        """The search of the subject."""
+        return next(iter(self.searches().values()))
 
     def copy(self, folder: Path) -> "StudyFolder":
         shutil.copytree(self.folder, folder, symlinks=True)

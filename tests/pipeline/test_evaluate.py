@@ -60,7 +60,7 @@ def test_best_on_test_is_measured_for_the_winner_and_nowhere_else(reference):
         assert run["best_on_test"]["iou"] == max(watched)
         chosen = record["history"][run["best_epoch"] - 1]["watched_iou"]  # logits are stored with 11 bits
         assert chosen == pytest.approx(run["scores"]["basicirstd"]["iou"], abs=1e-3)
-    trials = json.loads((study.folder / "results/tune.json").read_text(encoding="utf-8"))["trials"]
+    trials = study.tuned()["trials"]
     for trial in trials:
         text = (study.folder / f"runs/{trial['key']}/record.json").read_text(encoding="utf-8")
         assert "watched_iou" not in text

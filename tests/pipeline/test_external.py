@@ -53,9 +53,10 @@ def test_validate_says_whose_code_runs(study):
 
 def test_it_is_searched_trained_scored_and_shown(study):
     digest = code_digest(study.folder / "theirs")
-    tuned = json.loads((study.folder / "results/tune.json").read_text(encoding="utf-8"))
+    tuned = study.tuned()
     assert tuned["best"]["model"]["files"] == digest
-    assert json.loads((study.folder / "results/external.json").read_text(encoding="utf-8"))["files"] == digest
+    known = json.loads((study.folder / "results/external.json").read_text(encoding="utf-8"))["files"]
+    assert known == {"external": digest}
     evaluation = json.loads((study.folder / "results/evaluation/evaluation.json").read_text(encoding="utf-8"))
     assert {run["variant"] for run in evaluation["runs"]} == {"full", "no_sides"}
     assert "<h1>Net on Synthetic generated</h1>" in (study.folder / "reports/report.html").read_text(encoding="utf-8")
@@ -95,9 +96,7 @@ def test_changed_code_is_another_network(study, tmp_path):
     with (changed.folder / "theirs/utils.py").open("a", encoding="utf-8") as file:
         file.write("# changed\n")
     changed.succeed("check", "tune")
-    first, second = (
-        json.loads((each.folder / "results/tune.json").read_text(encoding="utf-8")) for each in (study, changed)
-    )
+    first, second = (each.tuned() for each in (study, changed))
     assert not {trial["key"] for trial in first["trials"]} & {trial["key"] for trial in second["trials"]}
     assert (changed.folder / "results/external.json").read_bytes() != (
         study.folder / "results/external.json"

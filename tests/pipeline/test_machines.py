@@ -25,7 +25,7 @@ from datransnet.engine.recipe import Recipe
 from datransnet.errors import DATransNetError, ParameterError
 from pipeline.parallel import session
 from pipeline.search.memory import open_memory, storage_of
-from pipeline.study.handover import Best, Tuned, write_result
+from pipeline.study.handover import Best, Searches, Tuned, write_result
 from pipeline.study.sqlite import sqlite_address, sqlite_file
 from pipeline.study.study import Study
 from pipeline.tracking.stage_run import StageRun
@@ -128,7 +128,7 @@ def test_a_study_is_the_same_in_any_locale(locales, tmp_path):
         shutil.copytree(tmp_path / "bilder é红外", home / "bilder é红外")
         (home / "results").mkdir()
         best = Best("k", 0.5, {"name": "datransnet", "image_size": 32, "width": 4}, Recipe(**params["recipe"]))
-        write_result(home / "results/tune.json", Tuned(best, [], ["iou"], {}, []))
+        write_result(home / "results/tune.json", Searches({"datransnet": Tuned(best, [], ["iou"], {}, [])}))
         for stage in ("fetch", "split", "train"):
             done = call("pipeline", stage, where=home, LC_ALL=name, LOCPATH=str(locales))
             assert done.returncode == 0, done.stderr
@@ -510,7 +510,7 @@ def begin(home: Path, number: int, ready: Any) -> None:
     ready.wait(120)
     tracker = Tracker(sqlite_address(home / "mlruns.db"), f"study-{number % 2}", home, DATA)
     StageRun(tracker, "train", str(number), {"a": 1}).open()
-    open_memory(study, f"sweep-{number % 2}")
+    open_memory(study, study.params.tune, f"sweep-{number % 2}")
 
 
 def _parsed() -> Any:
@@ -550,7 +550,7 @@ def test_two_that_ask_for_the_same_search_share_it(reference, tmp_path):
     started = [study.start("tune") for study in studies]
     ended = [process.communicate() for process in started]
     assert [process.returncode for process in started] == [0, 0], ended
-    one, two = (json.loads((study.folder / "results/tune.json").read_text(encoding="utf-8")) for study in studies)
+    one, two = (study.tuned() for study in studies)
     assert one == two
     assert sum("another process runs this very search" in out for out, _ in ended) == 1
     assert len(one["trials"]) == tiny_params()["tune"]["trials"]

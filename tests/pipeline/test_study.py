@@ -237,7 +237,7 @@ def holders(study: StudyFolder, lock: Path) -> set[int]:
 
 @pytest.mark.faults
 def test_a_trial_that_dies_is_asked_for_again_and_one_that_fails_is_not(reference, tmp_path):
-    known = json.loads((reference["whole"].folder / "results/tune.json").read_text(encoding="utf-8"))
+    known = reference["whole"].tuned()
     keys = [trial["key"] for trial in known["trials"]]
     study = reference["tune"].copy(tmp_path / "study")
     damaged = study.folder / "runs" / keys[2] / "checkpoint.pt"
@@ -316,7 +316,7 @@ def test_a_sweep_whose_hours_are_spent_ends_well(tmp_path):
     sweep = study.python("-c", SWEEP_BY_THINGS_DONE)
     said = sweep.communicate()
     assert sweep.returncode == 0, said
-    trials = json.loads((study.folder / "results/tune.json").read_text(encoding="utf-8"))["trials"]
+    trials = study.tuned()["trials"]
     assert 0 < len(trials) < 1000
     assert {record["status"] for record in records(study).values()} <= {"done", "pruned"}
     assert (

@@ -12,7 +12,7 @@ from pipeline.reporting.leaderboard import Finished, boards, leaderboard_tables
 from pipeline.reporting.ranking import places
 from pipeline.scoring.costs import Costs, RunCost
 from pipeline.scoring.evaluation import ScoredPeer
-from pipeline.study.handover import Best, Tuned
+from pipeline.study.handover import Best, Searches, Tuned
 from pipeline.study.params import WINNER
 from tests.pipeline.reporting.test_result_tables import evaluation
 
@@ -72,12 +72,13 @@ def finished(name, quality=1.0, **changes):
     cost = RunCost(1000, 2_000_000, 3.5, 64, 1, "A processor", 36.0, {}, "abc")
     winner = next(run for run in runs if run.variant == WINNER)
     best = Best(winner.key, 0.5, winner.model, None)
-    return Finished(name, found, Costs({run.key: cost for run in runs}), Tuned(best, [], ["iou"], {}, []))
+    costs = Costs({run.key: cost for run in runs}, {"datransnet": 7200.0}, {})
+    return Finished(name, found, costs, Searches({"datransnet": Tuned(best, [], ["iou"], {}, [])}))
 
 
 def test_networks_of_one_name_are_told_apart_by_their_study():
     (board,) = boards([finished("narrow"), finished("wide", 0.5)])
-    assert [entry.network for entry in board.entries] == ["DATransNet (narrow)", "DATransNet (wide)"]
+    assert [entry.title for entry in board.entries] == ["DATransNet (narrow)", "DATransNet (wide)"]
     assert [entry.place.place for entry in board.entries] == [1, 2]
     (table,) = leaderboard_tables([board])
     assert table.rows[0]["parameters"] == "1,000"
@@ -101,8 +102,8 @@ def test_peers_are_lines_without_cost():
     run = plain.runs[0]
     peer = ScoredPeer("peer-Theirs", "Theirs", run.counts, {}, run.hierarchical, run.areas, run.calibration)
     (board,) = boards([finished("study", peers=[peer])])
-    theirs = next(entry for entry in board.entries if entry.network == "Theirs")
-    assert theirs.parameters is None
+    theirs = next(entry for entry in board.entries if entry.title == "Theirs")
+    assert theirs.price is None
     assert (theirs.place.best, theirs.place.worst) == (1, 2)
     (table,) = leaderboard_tables([board])
     assert "" in {row["latency (ms)"] for row in table.rows}

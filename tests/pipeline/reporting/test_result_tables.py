@@ -49,6 +49,7 @@ def evaluation(protocol="holdout", seeds=2):
             found = summarise({name: np.asarray(column) for name, column in table.items()})
             run = ScoredRun(
                 key=f"k{len(runs)}",
+                network="datransnet",
                 variant=variant,
                 stage="train",
                 seed=1000 * seed,
@@ -76,7 +77,7 @@ def evaluation(protocol="holdout", seeds=2):
 
 def costs_of(found):
     cost = RunCost(1000, int(2e9), 3.25, size=64, threads=1, device="x86_64", training=90, environment={}, git="")
-    return Costs({run.key: cost for run in found.runs})
+    return Costs({run.key: cost for run in found.runs}, {}, {})
 
 
 def test_components_are_put_back_and_put_in_alone():

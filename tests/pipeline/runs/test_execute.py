@@ -1,6 +1,5 @@
 """One training by several processes: the same as alone, and nobody is left behind."""
 
-import json
 import multiprocessing
 import os
 import signal
@@ -28,7 +27,7 @@ def job(scenes, tmp_path):
     content["recipe"] |= {"loss": "soft_iou_bce", "lr": 1e-4}  # Adam magnifies what rounding leaves of no gradient
     params, manifest = parse_params(content, "tiny"), Manifest.read(scenes / "manifest.json")
     run = plan(params, manifest, params.model.arguments(), params.recipe, 0)
-    return Job(run, "full", 1, scenes, tmp_path / "two", Resources(processes=2))
+    return Job(run, "datransnet", "full", 1, scenes, tmp_path / "two", Resources(processes=2))
 
 
 @pytest.fixture(params=["resunet", "mshnet", "external"])
@@ -110,6 +109,6 @@ def test_a_trial_may_be_two_processes(tmp_path):
     content["resources"] = {"processes": 2}
     sweep = StudyFolder(tmp_path / "study", content)
     sweep.succeed("fetch", "split", "tune")
-    trials = json.loads((sweep.folder / "results/tune.json").read_text(encoding="utf-8"))["trials"]
+    trials = sweep.tuned()["trials"]
     assert [(trial["status"], trial["epochs"]) for trial in trials] == [("done", 2)] * 2
     sweep.wait_until_alone()

@@ -1,6 +1,5 @@
 """Spaces with conditions, samplers, earlier knowledge, budgets, and sweeps of several objectives and seeds."""
 
-import json
 from types import SimpleNamespace
 
 import optuna
@@ -107,25 +106,29 @@ def test_a_password_does_not_belong_into_the_parameters():
         parse_params(content, "tiny")
 
 
+def memory_at(place, name):
+    return open_memory(place, place.params.tune, name)
+
+
 def test_an_earlier_study_is_known_but_not_counted(tmp_path):
     standings = []
-    first = open_memory(study(tmp_path), "first")
+    first = memory_at(study(tmp_path), "first")
     inside = {"model.datrans": False, "recipe.lr": 2e-3}
     for point, values in ((inside, [0.3, 0.5]), (inside | {"recipe.lr": 5e-3}, [0.4, 0.5]), (inside, [0.2])):
         first.keep(point, {})
         standings.append(Standing(point, len(values) - 1, values))
     first.close(standings, (1, 3))
     narrower = {**SPACE, "recipe.lr": {"low": 1e-3, "high": 3e-3, "log": True}}
-    second = open_memory(study(tmp_path, space=narrower, warm_start="first"), "second")
+    second = memory_at(study(tmp_path, space=narrower, warm_start="first"), "second")
     assert [(trial.params, trial.intermediate_values) for trial in second.earlier] == [
         (inside, {1: 0.3, 3: 0.5}),
         (inside, {1: 0.2}),
     ]
     assert second.asked == []
-    again = open_memory(study(tmp_path, space=narrower, warm_start="first"), "second")
+    again = memory_at(study(tmp_path, space=narrower, warm_start="first"), "second")
     assert len(again.earlier) == 2
     with pytest.raises(ParameterError, match="Did you mean 'first'"):
-        open_memory(study(tmp_path, warm_start="frist"), "third")
+        memory_at(study(tmp_path, warm_start="frist"), "third")
 
 
 def test_what_limits_a_sweep_does_not_make_it_another(scenes):
@@ -149,7 +152,7 @@ def test_the_hours_of_earlier_starts_count(tmp_path, monkeypatch):
     moment = 100.0
     monkeypatch.setattr("pipeline.search.budget.time", SimpleNamespace(monotonic=lambda: moment))
     plan = params(wall_hours=1)
-    found = open_memory(study(tmp_path), "x")
+    found = memory_at(study(tmp_path), "x")
     budget = Budget(found, [], plan)
     moment += 3600
     assert not budget.stop_all()
@@ -170,9 +173,8 @@ def make_trial(scenes, tmp_path):
         content["recipe"] |= {"size": 48, **recipe}
         plan, manifest = parse_params(content, "tiny"), Manifest.read(scenes / "manifest.json")
         runs = [run_of(plan, manifest, point, seed) for seed in range(seeds)]
-        return Trial(
-            point, [Job(run, "t", number, scenes, tmp_path, Resources()) for number, run in enumerate(runs, 1)]
-        )
+        named = enumerate(runs, 1)
+        return Trial(point, [Job(run, "datransnet", "t", n, scenes, tmp_path, Resources()) for n, run in named])
 
     return made
 
@@ -239,7 +241,7 @@ def test_a_sweep_of_two_objectives_two_seeds_and_a_condition(tmp_path):
     }  # fmt: skip
     sweep = StudyFolder(tmp_path / "study", content)
     sweep.succeed("fetch", "split", "tune")
-    result = json.loads((sweep.folder / "results/tune.json").read_text(encoding="utf-8"))
+    result = sweep.tuned()
     assert len(result["trials"]) == 4
     assert all(len(trial["keys"]) == 2 and trial["epochs"] == 2 for trial in result["trials"])
     parameters = {trial["point"]["model.datrans"]: trial["costs"]["parameters"] for trial in result["trials"]}

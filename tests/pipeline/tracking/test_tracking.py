@@ -27,7 +27,7 @@ from pipeline.tracking.champion import register
 from pipeline.tracking.follower import Follower
 from pipeline.tracking.stage_run import StageRun, sync
 from pipeline.tracking.tracker import Tracker
-from pipeline.tracking.training_run import TrainingRun
+from pipeline.tracking.training_run import Called, TrainingRun
 from tests.conftest import ROOT
 from tests.pipeline.conftest import StudyFolder, answers, end, free_port, interruptible, tiny_params, wait_for
 from tests.pipeline.records import RUN, history, record
@@ -45,6 +45,9 @@ def tracker(tmp_path):
     return tracker_at(tmp_path)
 
 
+FULL = Called("full", "datransnet")
+
+
 def opened(tracker: Tracker, **parent: object) -> StageRun:
     made = StageRun(tracker, "train", "one", {"a": {"b": 1}}, **parent)
     made.open()
@@ -54,10 +57,10 @@ def opened(tracker: Tracker, **parent: object) -> StageRun:
 def test_sending_a_record_again_doubles_nothing(tracker):
     parent = opened(tracker).id
     assert opened(tracker).id == parent
-    report = TrainingRun(tracker, parent, "train", "full")
+    report = TrainingRun(tracker, parent, "train", FULL)
     for epochs in (1, 1, 3, 2, 3):  # also late and repeated
         report.deliver(record(history=history(epochs)))
-        TrainingRun(tracker, parent, "train", "full").deliver(record(history=history(epochs)))
+        TrainingRun(tracker, parent, "train", FULL).deliver(record(history=history(epochs)))
     report.deliver(record(status="done", history=history(3)))
     client = tracker.client()
     children = client.search_runs(["1"], f"tags.`run_key` = '{RUN.key}'")
@@ -75,7 +78,7 @@ def test_a_run_that_was_cut_off_while_it_was_made_is_completed(tracker):
     parent, client = opened(tracker).id, tracker.client()
     tags = {"mlflow.parentRunId": parent, "run_key": RUN.key}
     made = client.create_run("1", tags=tags).info.run_id
-    TrainingRun(tracker, parent, "train", "full").deliver(record(status="done", history=history(1)))
+    TrainingRun(tracker, parent, "train", FULL).deliver(record(status="done", history=history(1)))
     (child,) = client.search_runs(["1"], f"tags.`run_key` = '{RUN.key}'")
     assert child.info.run_id == made
     assert child.data.params["model.width"] == "4"
@@ -84,14 +87,14 @@ def test_a_run_that_was_cut_off_while_it_was_made_is_completed(tracker):
 
 def test_a_failed_run_says_why_in_mlflow(tracker):
     failed = record(status="failed", reason="the loss is nan")
-    TrainingRun(tracker, opened(tracker).id, "train", "full").deliver(failed)
+    TrainingRun(tracker, opened(tracker).id, "train", FULL).deliver(failed)
     (child,) = tracker.client().search_runs(["1"], f"tags.`run_key` = '{RUN.key}'")
     assert (child.info.status, child.data.tags["reason"]) == ("FAILED", "the loss is nan")
 
 
 def test_results_are_entered_wherever_a_training_is(tracker):
     with opened(tracker) as parent:
-        TrainingRun(tracker, parent.id, "train", "full").deliver(record(status="done", history=history(1)))
+        TrainingRun(tracker, parent.id, "train", FULL).deliver(record(status="done", history=history(1)))
         parent.results, parent.note = {RUN.key: {"test_iou": 0.5}}, "**best**"
     for _ in range(2):  # a stage that runs again enters them again
         opened(tracker, results={RUN.key: {"test_iou": 0.5}}).close()
@@ -108,7 +111,7 @@ def test_results_are_entered_wherever_a_training_is(tracker):
 
 def test_what_a_killed_stage_left_running_is_ended_by_one_with_other_parameters(tracker):
     killed = opened(tracker)
-    TrainingRun(tracker, killed.id, "train", "full").deliver(record(history=history(1)))
+    TrainingRun(tracker, killed.id, "train", FULL).deliver(record(history=history(1)))
     RunFolder(tracker.home / "runs", RUN.key).path.mkdir(parents=True)
     RunFolder(tracker.home / "runs", RUN.key).write(record(history=history(2)))
     gone = subprocess.Popen(["true"])
@@ -163,7 +166,7 @@ def test_what_a_dead_server_did_not_get_is_delivered_once(tmp_path, caplog):
     RunFolder(tmp_path / "runs", RUN.key).write(written)
     with StageRun(tracker_at(tmp_path, "http://127.0.0.1:9"), "train", "one", {}) as parent:
         assert parent.id is None
-        parent.follow(lambda: {RUN.key: "full"})
+        parent.follow(lambda: {RUN.key: FULL})
         parent.metrics = {"best": 0.3}
     assert "Nothing is lost" in caplog.text
     tracker = tracker_at(tmp_path)
@@ -187,7 +190,7 @@ def test_only_records_that_have_changed_are_sent_and_all_of_what_they_hold(track
     children, folder = {}, RunFolder(tracker.home / "runs", RUN.key)
     following = Follower(tracker, opened(tracker).id, "train", lambda: children)
     assert following.follow() == 0
-    children |= {RUN.key: "full", "k" * 16: "a run that never began"}
+    children |= {RUN.key: FULL, "k" * 16: Called("a run that never began", "datransnet")}
     assert following.follow() == 0
     folder.path.mkdir(parents=True)
     for number, epochs in enumerate((1, 4), 1):
@@ -209,7 +212,7 @@ def test_a_stage_follows_its_trainings_while_they_train(tracker, monkeypatch):
 
     monkeypatch.setattr(TrainingRun, "deliver", delivered)
     with StageRun(tracker, "train", "one", {}) as parent:
-        parent.follow(lambda: {RUN.key: "full"})
+        parent.follow(lambda: {RUN.key: FULL})
         for epochs in (1, 2):
             folder.write(record(history=history(epochs)))
             os.utime(folder.record_file, ns=(epochs, epochs))  # a clock that is coarse makes no difference here
@@ -217,7 +220,7 @@ def test_a_stage_follows_its_trainings_while_they_train(tracker, monkeypatch):
             known.clear()
         assert losses(tracker)[0] == 1
     assert losses(tracker) == [1, 1 / 2]
-    assert parent.children == {RUN.key: "full"}
+    assert parent.children == {RUN.key: FULL}
 
 
 def test_that_a_server_is_away_is_told_once_and_what_came_meanwhile_arrives(tracker, tmp_path, caplog, monkeypatch):
@@ -235,7 +238,7 @@ def test_that_a_server_is_away_is_told_once_and_what_came_meanwhile_arrives(trac
         back.set()
 
     monkeypatch.setattr(TrainingRun, "deliver", away)
-    following = Follower(tracker, parent, "train", lambda: {RUN.key: "full"})
+    following = Follower(tracker, parent, "train", lambda: {RUN.key: FULL})
     following.start()
     back.wait()
     following.end()
@@ -273,7 +276,7 @@ def test_what_waits_is_delivered_in_the_order_in_which_it_came(tmp_path):
     RunFolder(tmp_path / "runs", RUN.key).write(record(status="done", history=history(1)))
     dead = tracker_at(tmp_path, "http://127.0.0.1:9")
     with StageRun(dead, "train", "one", {}) as stage:
-        stage.children = {RUN.key: "full"}
+        stage.children = {RUN.key: FULL}
     with StageRun(dead, "evaluate", "one", {}) as stage:
         stage.results, stage.git = {RUN.key: {"test_iou": 0.5}}, "then"
     tracker = tracker_at(tmp_path)
@@ -295,7 +298,7 @@ def write_runs(folder: Path, parent: str, number: int, ready: Any) -> None:
         raise
     ready.wait()
     for seed in range(RUNS):
-        run, report = replace(RUN, seed=1000 * number + seed), TrainingRun(tracker, parent, "train", "full")
+        run, report = replace(RUN, seed=1000 * number + seed), TrainingRun(tracker, parent, "train", FULL)
         for epochs in range(1, 21):
             status = "running" if epochs < 20 else "done"
             known = record(history=history(epochs), status=status, run=run)
