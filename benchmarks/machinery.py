@@ -21,10 +21,11 @@ import yaml
 
 from benchmarks.network import RESULTS, device_name
 from pipeline.runs.record import RunFolder
+from pipeline.runs.run import Called
 from pipeline.runs.source import ROOT
 from pipeline.study.status import Status
 from pipeline.tracking.tracker import Tracker
-from pipeline.tracking.training_run import Called, TrainingRun
+from pipeline.tracking.training_run import TrainingRun
 
 
 def bare(data: str, plans: list[tuple[dict[str, Any], dict[str, Any], int]]) -> None:

@@ -3,17 +3,14 @@
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import asdict, fields
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from datransnet.atomic import atomic_path, write_text
 from pipeline.console import say
-from pipeline.reporting.ablation_tables import ablation_table, components_table
-from pipeline.reporting.detection_limit import detection_limit, limit_table
+from pipeline.reporting.detection_limit import detection_limit
 from pipeline.reporting.figures import (
     calibration_figure,
     embedded,
@@ -27,30 +24,18 @@ from pipeline.reporting.figures import (
     slices_figure,
     training_figure,
 )
-from pipeline.reporting.hierarchical_table import hierarchical_table
 from pipeline.reporting.interactive import interactive_curves, library
-from pipeline.reporting.leaderboard import Board, Finished, board_table, boards
+from pipeline.reporting.leaderboard import Board
 from pipeline.reporting.leaderboard_figure import draw_leaderboard
 from pipeline.reporting.names import winner_name
-from pipeline.reporting.operating_table import operating_table
 from pipeline.reporting.page import page
-from pipeline.reporting.planning import planning_table
-from pipeline.reporting.published import reference_tables
-from pipeline.reporting.result_tables import (
-    cost_table,
-    main_table,
-    search_table,
-    selection_table,
-    tuning_table,
-)
+from pipeline.reporting.results import Results, board_of, tables_of
 from pipeline.reporting.statistics import estimates
 from pipeline.reporting.table import COLUMNS, Table
 from pipeline.reporting.verdict import in_numbers, verdict
 from pipeline.runs.trained import TrainedRun, read_trained
-from pipeline.scoring.costs import Costs
 from pipeline.scoring.evaluation import Areas, StudyEvaluation
 from pipeline.study.digest import digest_of
-from pipeline.study.handover import Searches, Tuned, read_result, read_searches
 from pipeline.study.params import WINNER
 from pipeline.study.study import Study
 from pipeline.tracking.stage_run import StageRun
@@ -62,7 +47,7 @@ FIGURES = {
     "threshold 0.5, hollow ones: the operating point of the winner.",
     "networks": "All networks and methods of the study. From above: IoU over the time of an image, bars: 95 % interval "
     "over seeds; the place of each by IoU, and the places that are open; the share of test images whose IoU is above a "
-    "value, all trainings together; validation IoU of the best of so many trials of its search, with a 95 % band.",
+    "value, all trainings together; validation IoU of the best of so many trials of its search, dotted: a 95 % band.",
     "examples": "Test images of the best run: its best, median and worst, those with the most missed targets and the "
     "most false alarms; image, mask, scores, and errors (green hit, orange missed, red false).",
     "detection_limit": "Detection limit of the winner: share of detected test targets by local SCR, for targets up "
@@ -93,55 +78,22 @@ SECTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 """Tables and figures of each section of the page."""
 
 
-@dataclass(frozen=True)
-class _Results:
-    """What the other stages left."""
-
-    evaluation: StudyEvaluation
-    searches: Searches
-    trained: list[TrainedRun]
-    costs: Costs
-    curves: dict[str, pd.DataFrame]
-    targets: pd.DataFrame
-    examples: dict[str, npt.NDArray[Any]]
-
-    @property
-    def tuned(self) -> Tuned:
-        """The subject's search."""
-        return self.searches.subject
-
-    @classmethod
-    def read(cls, study: Study) -> "_Results":
-        folder = study.results / "evaluation"
-        evaluation = read_result(folder / "evaluation.json", StudyEvaluation, "evaluate")
-        with np.load(folder / "examples.npz") as archive:
-            examples = dict(archive)
-        return cls(
-            evaluation=evaluation,
-            searches=read_searches(study),
-            trained=[run for run in read_trained(study, "train") if run.variant == WINNER],
-            costs=read_result(study.results / "cost.json", Costs, "evaluate"),
-            curves={each.key: pd.read_csv(folder / "curves" / f"{each.key}.csv") for each in evaluation.scored},
-            targets=pd.read_csv(folder / "targets.csv"),
-            examples=examples,
-        )
-
-
 def main(study: Study) -> None:
     """Run the stage."""
-    found = _Results.read(study)
-    (board,) = boards([Finished(study.params.study, found.evaluation, found.costs, found.searches)])
+    found = Results.read(study)
+    board = board_of(study, found)
     several = board if len(board.entries) > 1 else None
-    tables = _tables(found, several)
+    tables = tables_of(found, several)
     metrics = _metrics(found.evaluation)
     measured = in_numbers(found.evaluation, tables["main"], tables.get("selection"))
     sentences = verdict(found.evaluation, tables["ablation"])
     with atomic_path(study.reports / "tables") as partial:
         for table in tables.values():
             table.write(partial)
-    _draw(study, found, several)
+    trained = [run for run in read_trained(study, "train") if run.variant == WINNER]
+    _draw(study, found, trained, several)
     write_text(study.reports / "metrics.json", json.dumps(metrics, indent=1) + "\n")
-    _write_plots(study, found)
+    _write_plots(study, found, trained)
     write_text(study.reports / "report.html", _page(study, found, tables, [measured, *sentences]))
     tracker = Tracker.of(study)
     with StageRun(tracker, "report", digest_of(metrics), study.params.digestible) as parent:
@@ -151,29 +103,7 @@ def main(study: Study) -> None:
     say(f"report: {first['convention']}: " + ", ".join(f"{title} {first[title]}" for title, _, _ in COLUMNS.values()))
 
 
-def _tables(found: _Results, board: Board | None) -> dict[str, Table]:
-    """All tables by name."""
-    evaluation, targets = found.evaluation, found.targets
-    main = main_table(evaluation)
-    tables = [
-        main,
-        board_table(board, "networks") if board else None,
-        *reference_tables(evaluation, main),
-        selection_table(evaluation),
-        hierarchical_table(evaluation),
-        operating_table(evaluation),
-        ablation_table(evaluation),
-        components_table(evaluation),
-        planning_table(evaluation, found.costs),
-        cost_table(evaluation, found.costs),
-        search_table(found.tuned),
-        tuning_table(found.tuned),
-        limit_table(detection_limit(targets), targets["pixels"].median()),
-    ]
-    return {table.name: table for table in tables if table}
-
-
-def _draw(study: Study, found: _Results, board: Board | None) -> None:
+def _draw(study: Study, found: Results, trained: Sequence[TrainedRun], board: Board | None) -> None:
     """Write all figures."""
     tuned, trials = found.tuned, found.tuned.trials
     with atomic_path(study.reports / "figures") as partial:
@@ -187,7 +117,7 @@ def _draw(study: Study, found: _Results, board: Board | None) -> None:
         save(parallel_figure(trials), partial, "parallel")
         if len(tuned.objectives) > 1:
             save(pareto_figure(trials, tuned.pareto, tuned.objectives), partial, "pareto")
-        histories = {f"seed {each.seed_number}": pd.DataFrame(each.history) for each in found.trained}
+        histories = {f"seed {each.seed_number}": pd.DataFrame(each.history) for each in trained}
         save(training_figure(histories), partial, "training")
         save(examples_figure(found.examples), partial, "examples")
 
@@ -231,7 +161,7 @@ def _flat(metrics: Metrics) -> dict[str, float]:
     return {f"{outer}.{name}": value for outer, inner in metrics.items() for name, value in inner.items()}
 
 
-def _write_plots(study: Study, found: _Results) -> None:
+def _write_plots(study: Study, found: Results, trained: Sequence[TrainedRun]) -> None:
     """Curves of the winner's first seed, and training histories, for `dvc plots`."""
     first, convention = found.evaluation.winners[0].key, found.evaluation.conventions[0]
     with atomic_path(study.reports / "plots") as partial:
@@ -240,11 +170,11 @@ def _write_plots(study: Study, found: _Results) -> None:
             curves = found.curves[first]
             frame = curves[curves["curve"] == kind].rename(columns={"x": x, "y": y})
             frame[[x, y, "threshold"]].to_csv(partial / f"{name}.csv", index=False, float_format="%.6g")
-        history = pd.concat(pd.DataFrame(each.history).assign(seed=each.seed_number) for each in found.trained)
+        history = pd.concat(pd.DataFrame(each.history).assign(seed=each.seed_number) for each in trained)
         history.to_csv(partial / "training.csv", index=False, float_format="%.6g")
 
 
-def _page(study: Study, found: _Results, tables: Mapping[str, Table], sentences: list[str]) -> str:
+def _page(study: Study, found: Results, tables: Mapping[str, Table], sentences: list[str]) -> str:
     """The report as one HTML page."""
     drawn = {name: study.reports / "figures" / f"{name}.png" for name in FIGURES}
     sections = {

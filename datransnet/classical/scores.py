@@ -6,13 +6,16 @@ from functools import partial
 from multiprocessing import get_context
 
 import numpy as np
+import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from datransnet.classical.registry import METHODS, Grey, Method, scaled
-from datransnet.data.images import Luminance
+
+Eight = npt.NDArray[np.uint8]
+"""An image H×W of grey levels."""
 
 
-def classical_scores(method: str, images: Sequence[Luminance]) -> Iterator[Grey]:
+def classical_scores(method: str, images: Sequence[Eight]) -> Iterator[Grey]:
     """Score maps H×W in [0, 1] of grey images in 0 … 255, each scaled by its own maximum, in their order.
 
     Each core has a process with one thread, that ends with the last image.
@@ -30,5 +33,5 @@ def _one_thread() -> None:
     threadpool_limits(1)
 
 
-def _scores(respond: Method, image: Luminance) -> Grey:
+def _scores(respond: Method, image: Eight) -> Grey:
     return scaled(respond(image.astype(np.float64)))

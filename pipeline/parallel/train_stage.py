@@ -9,14 +9,13 @@ from pipeline.parallel.jobs import run_jobs
 from pipeline.runs.execute import Job
 from pipeline.runs.gpu_share import with_share
 from pipeline.runs.record import Record
-from pipeline.runs.run import Run, seed_numbers
+from pipeline.runs.run import Called, Run, seed_numbers
 from pipeline.runs.trained import TrainedRun, TrainedRuns
 from pipeline.study.digest import digest_of
 from pipeline.study.handover import write_result
 from pipeline.study.study import Study
 from pipeline.tracking.stage_run import StageRun
 from pipeline.tracking.tracker import Tracker
-from pipeline.tracking.training_run import Called
 
 Named = tuple[str, str, Run]
 """The name of a network of the study, what the stage calls a variant of it, and one of its runs."""

@@ -72,6 +72,7 @@ class Entry:
         tuned: its search, None of a method or peer.
         price: what it takes, None of a peer.
         place: among the others on this dataset.
+        before: titles of those that it surely is before.
     """
 
     title: str
@@ -83,6 +84,7 @@ class Entry:
     tuned: Tuned | None
     price: Price | None
     place: Place = field(default_factory=lambda: Place(0, 0, 0))
+    before: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,10 @@ def _board(part: str, studies: Sequence[Finished]) -> Board:
         raise DataError(f"The studies of {part} have no convention in common. Name one in evaluate.conventions of all.")
     entries = _told_apart([entry for study in studies for entry in _entries(study, common[0])])
     ranked = places([gather(_repeated(entry), "iou") for entry in entries])
-    placed = [replace(entry, place=place) for entry, place in zip(entries, ranked, strict=True)]
+    placed = [
+        replace(entry, place=place, before=tuple(entries[index].title for index in place.before))
+        for entry, place in zip(entries, ranked, strict=True)
+    ]
     return Board(part, common[0], sorted(placed, key=lambda entry: entry.place.place))
 
 
@@ -189,9 +194,54 @@ def _told(device: str, threads: int) -> str:
 
 
 def leaderboard_tables(found: Sequence[Board]) -> list[Table]:
-    """All datasets in one table where there are several, and a table for each."""
-    tables = [board_table(board, f"leaderboard_{number}") for number, board in enumerate(found, 1)]
-    return [_across(found), *tables] if len(found) > 1 else tables
+    """All datasets in one table where there are several, and tables for each: the lines, and which to take."""
+    tables = [_across(found)] if len(found) > 1 else []
+    for number, board in enumerate(found, 1):
+        tables += [board_table(board, f"leaderboard_{number}"), choice_table(board, f"choice_{number}")]
+    return tables
+
+
+RATES = (1, 3, 10, 30, 100, 300)
+"""Images a second that somebody may want."""
+
+
+def choice_table(board: Board, name: str) -> Table:
+    """Which line to take for so many images a second, one after another."""
+    rows, values = [], []
+    for rate in RATES:
+        quick = [entry for entry in board.entries if entry.price and entry.price.latency <= 1000 / rate]
+        if not quick:
+            break
+        best = quick[0]
+        open_ = [entry.title for entry in quick[1:] if entry.title not in best.before]
+        iou = estimates(best.counts, ["iou"])["iou"]
+        rows.append(
+            {
+                "images a second": str(rate),
+                "take": best.title,
+                "IoU (%)": cell(iou, "iou"),
+                "latency (ms)": f"{best.price.latency:.1f}" if best.price else "",
+                "as good for all that is known": ", ".join(open_),
+            }
+        )
+        values.append({"rate": rate, "take": best.title, "iou": iou.mean, "open": "; ".join(open_)})
+    note = (
+        f"The highest mean IoU (convention {board.convention}) of those that are quick enough on {_where(board)}; "
+        "other images and machines take other times."
+    )
+    return Table(name, f"Which to take, {board.dataset}", note, rows, values)
+
+
+def _where(board: Board) -> str:
+    """What latencies were measured on."""
+    return "; ".join(sorted({f"{price.size}² on {price.device}" for entry in board.entries if (price := entry.price)}))
+
+
+def _named(entry: Entry, board: Board) -> str:
+    """Those that an entry surely is before."""
+    if len(entry.before) == len(board.entries) - 1 > 1:
+        return "all others"
+    return ", ".join(entry.before)
 
 
 def board_table(board: Board, name: str) -> Table:
@@ -201,7 +251,7 @@ def board_table(board: Board, name: str) -> Table:
     for entry in board.entries:
         estimated, price = estimates(entry.counts, list(COLUMNS)), entry.price
         row = {"network": f"{entry.title} {entry.mark}".strip(), "place": place_cell(entry.place)}
-        row |= {"seeds": str(len(entry.counts)), **cells(estimated)}
+        row |= {"surely before": _named(entry, board), "seeds": str(len(entry.counts)), **cells(estimated)}
         line: Numbers = {"network": entry.title, "study": entry.study, "seeds": len(entry.counts)}
         line |= {"place": entry.place.place, "place_best": entry.place.best, "place_worst": entry.place.worst}
         if untuned:
@@ -211,10 +261,9 @@ def board_table(board: Board, name: str) -> Table:
                 line |= {"tuning_gain": change.change, "tuning_low": change.low, "tuning_high": change.high}
         rows.append(row | _price_cells(price))
         values.append(line | ({} if price is None else vars(price)) | numbers(estimated))
-    measured = sorted({f"{price.size}² on {price.device}" for entry in board.entries if (price := entry.price)})
     note = (
         f"Convention {board.convention}; mean over seeds ± half width of the t interval over seeds [bootstrap interval "
-        f"over images], 95 %. {RULE} Latency: one image of {'; of '.join(measured)}. Training: one, as it ran, with "
+        f"over images], 95 %. {RULE} Latency: one image of {_where(board)}. Training: one, as it ran, with "
         "whatever ran beside it. Search: all trials, as they were trained."
     )
     if untuned:

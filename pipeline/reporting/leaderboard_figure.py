@@ -17,18 +17,20 @@ MARKERS = "osD^vP*X"
 
 
 def draw_leaderboard(found: Sequence[Board], folder: Path, name: str = "leaderboard") -> None:
-    """``<name>.{png,svg,pdf}``: a column a dataset.
+    """``<name>.{png,svg,pdf}``: four panels for each dataset, in a square if there is one, else in a column each.
 
-    From above: IoU over the time of an image, with the interval over seeds; the places that are open; the share of test
-    images whose IoU is above a value; and the tuning curve of each search with its band.
+    IoU over the time of an image, with the interval over seeds; the places that are open; the share of test images
+    whose IoU is above a value; and the tuning curve of each search with its band.
     """
-    figure, panels = plt.subplots(4, len(found), figsize=(4.8 * len(found), 13), squeeze=False)
-    for (above, places, profile, tuning), board in zip(panels.T, found, strict=True):
+    alone = len(found) == 1
+    shape, size = ((2, 2), (9.6, 6.6)) if alone else ((4, len(found)), (4.8 * len(found), 12.0))
+    figure, axes = plt.subplots(*shape, figsize=size, squeeze=False)
+    for (costs, places, profile, tuning), board in zip([axes.ravel()] if alone else axes.T, found, strict=True):
         looks = {
-            entry.title: (COLOURS[n % len(COLOURS)], MARKERS[n // len(COLOURS)])
-            for n, entry in enumerate(board.entries)
+            entry.title: (COLOURS[number % len(COLOURS)], MARKERS[number // len(COLOURS)])
+            for number, entry in enumerate(board.entries)
         }
-        _costs(above, board, looks)
+        _costs(costs, board, looks)
         _places(places, board, looks)
         _profile(profile, board, looks)
         _tuning(tuning, board, looks)
@@ -66,7 +68,9 @@ def _profile(axes: Axes, board: Board, looks: Looks) -> None:
     levels = np.linspace(0, 1, 101)
     for entry in board.entries:
         values = _per_image(entry)
-        axes.plot(100 * levels, [float((values > level).mean()) for level in levels], color=looks[entry.title][0])
+        above = [float((values > level).mean()) for level in levels]
+        axes.plot(100 * levels, above, color=looks[entry.title][0], label=entry.title)
+    axes.legend(fontsize=7)
     axes.set(xlabel="IoU of an image (%)", ylabel="share of images above", ylim=(0, 1))
 
 
@@ -78,11 +82,15 @@ def _per_image(entry: Entry) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
 
 
 def _tuning(axes: Axes, board: Board, looks: Looks) -> None:
+    most = 0.0
     for entry in board.entries:
         if entry.tuned is None:
             continue
         values = [trial.best_iou for trial in entry.tuned.trials]
         curve, colour = tuning_curve(values, range(1, len(values) + 1)), looks[entry.title][0]
-        axes.plot(curve.numbers, 100 * curve.median, color=colour)
-        axes.fill_between(curve.numbers, 100 * curve.low, 100 * curve.high, color=colour, alpha=0.08, linewidth=0)
-    axes.set(xlabel="trials of a search", ylabel="validation IoU of the best (%)")
+        axes.step(curve.numbers, 100 * curve.median, color=colour, where="post")
+        for end in (curve.low, curve.high):
+            axes.step(curve.numbers, 100 * end, color=colour, where="post", linewidth=0.8, linestyle=":")
+        most = max(most, *values)
+    # A band that reaches 100 % leaves nothing to be seen of the curves.
+    axes.set(xlabel="trials of a search", ylabel="validation IoU of the best (%)", ylim=(0, 150 * most or 1))

@@ -8,7 +8,7 @@ confidence sets for differences (Mogstad, Romano, Shaikh, Wilhelm, Review of Eco
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 
 import numpy as np
@@ -26,11 +26,13 @@ class Place:
         place: by the mean over its trainings, from 1.
         best: the best place that the trainings leave open.
         worst: the worst.
+        before: places in the list of those that it surely is before.
     """
 
     place: int
     best: int
     worst: int
+    before: tuple[int, ...] = field(default=(), compare=False)
 
 
 def places(methods: Sequence[Terms]) -> list[Place]:
@@ -50,13 +52,16 @@ def places(methods: Sequence[Terms]) -> list[Place]:
     pairs = list(combinations(range(len(methods)), 2))
     found = [difference(methods[first], methods[second]) for first, second in pairs]
     told = [not math.isnan(p) and p <= 1 - LEVEL for p in holm([each.p for each in found])]
-    best, worst = [1] * len(methods), [len(methods)] * len(methods)
+    before: list[list[int]] = [[] for _ in methods]
     for (first, second), each, sure in zip(pairs, found, told, strict=True):
         if sure:
             winner, loser = (second, first) if each.change > 0 else (first, second)
-            best[loser] += 1
-            worst[winner] -= 1
-    return [Place(order.index(index) + 1, best[index], worst[index]) for index in range(len(methods))]
+            before[winner].append(loser)
+    behind = [sum(index in losers for losers in before) for index in range(len(methods))]
+    return [
+        Place(order.index(index) + 1, 1 + behind[index], len(methods) - len(losers), tuple(sorted(losers)))
+        for index, losers in enumerate(before)
+    ]
 
 
 def place_cell(place: Place) -> str:

@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -11,7 +11,6 @@ from torch.utils.benchmark import Timer
 from datransnet.atomic import write_text
 from datransnet.engine.cost import operations_of, parameters_of
 from datransnet.models import create_model
-from pipeline.runs.latency import Latency
 from pipeline.runs.provenance import environment
 from pipeline.runs.record import RunFolder
 from pipeline.runs.run import Run
@@ -28,6 +27,23 @@ def cost(run: Run, side: int | None = None) -> dict[str, int]:
     model = create_model(**run.model)
     size = side or run.recipe.size
     return {"parameters": parameters_of(model), "operations": operations_of(model, size, size)}
+
+
+@dataclass(frozen=True)
+class Latency:
+    """How long one image takes.
+
+    Attributes:
+        latency: median milliseconds; infinite where memory does not suffice.
+        size: height and width of the image, in pixels.
+        threads: of the CPU.
+        device: name of the machine or of its GPU.
+    """
+
+    latency: float
+    size: int
+    threads: int
+    device: str
 
 
 def latency(run: Run, runs: Path, resources: Resources, side: int | None = None) -> Latency:

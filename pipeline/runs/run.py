@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from pydantic import TypeAdapter
 
@@ -88,6 +89,13 @@ def plan(
         source=training_source(str(model["name"])),
         watched=watched,
     )
+
+
+class Called(NamedTuple):
+    """What a stage calls a training: the name of the variant, or of the trial, and of the study's network it is of."""
+
+    name: str
+    network: str
 
 
 def seed_numbers(names: Iterable[str]) -> list[int]:

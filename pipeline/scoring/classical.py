@@ -13,9 +13,9 @@ from threadpoolctl import threadpool_limits
 from datransnet.atomic import atomic_path, write_text
 from datransnet.classical import METHODS, classical_scores
 from datransnet.data.dataset import Images
-from pipeline.runs.latency import Latency
 from pipeline.runs.provenance import environment
 from pipeline.runs.source import source_digest
+from pipeline.scoring.costs import MethodCost
 from pipeline.study.digest import digest_of
 from pipeline.study.study import Study
 
@@ -43,7 +43,7 @@ def method_scores(study: Study, method: str, test: Images) -> Maps:
         return [archive[id_] for id_ in test.ids]
 
 
-def method_latency(study: Study, method: str, test: Images) -> Latency:
+def method_latency(study: Study, method: str, test: Images) -> MethodCost:
     """How long a method takes for an image of the test part, measured once."""
     threads, size = study.params.resources.cpus, side_of(test)
     kept = _folder(study, method) / f"latency-{threads}.json"
@@ -55,10 +55,10 @@ def method_latency(study: Study, method: str, test: Images) -> Latency:
                 began = perf_counter()
                 respond(image)
                 seconds.append(perf_counter() - began)
-        found = Latency(1000 * median(seconds), size, threads, environment("cpu")["device"])
+        found = MethodCost(1000 * median(seconds), size, threads, environment("cpu")["device"])
         kept.parent.mkdir(parents=True, exist_ok=True)
         write_text(kept, json.dumps(asdict(found)))
-    return Latency(**json.loads(kept.read_text(encoding="utf-8")))
+    return MethodCost(**json.loads(kept.read_text(encoding="utf-8")))
 
 
 def side_of(test: Images) -> int:

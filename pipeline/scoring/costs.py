@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from pipeline.runs.latency import Latency
-
 
 @dataclass(frozen=True)
 class RunCost:
@@ -33,6 +31,23 @@ class RunCost:
 
 
 @dataclass(frozen=True)
+class MethodCost:
+    """What a classical method takes.
+
+    Attributes:
+        latency: median milliseconds of an image of the test part.
+        size: height and width of a square image with as many pixels as the median one.
+        threads: of the CPU.
+        device: on which that was measured.
+    """
+
+    latency: float
+    size: int
+    threads: int
+    device: str
+
+
+@dataclass(frozen=True)
 class Costs:
     """``results/cost.json``.
 
@@ -40,9 +55,9 @@ class Costs:
         runs: run key → cost.
         searches: name of a network → seconds that the trials of its search were trained, all together; null where a
             record is gone.
-        methods: name of a classical method → how long it takes.
+        methods: name of a classical method → what it takes.
     """
 
     runs: dict[str, RunCost]
     searches: dict[str, float | None]
-    methods: dict[str, Latency]
+    methods: dict[str, MethodCost]

@@ -14,7 +14,7 @@ from pipeline.parallel.jobs import report_failures
 from pipeline.parallel.session import ray_session
 from pipeline.runs.execute import Job
 from pipeline.runs.provenance import now
-from pipeline.runs.run import identifying, training_source
+from pipeline.runs.run import Called, identifying, training_source
 from pipeline.search.budget import Budget
 from pipeline.search.course import Course
 from pipeline.search.ending import Ending
@@ -30,7 +30,6 @@ from pipeline.study.handover import Best, TrialResult, Tuned
 from pipeline.study.params import Params
 from pipeline.study.status import Status
 from pipeline.study.study import Study
-from pipeline.tracking.training_run import Called
 
 
 def identity_of(params: Params, manifest: Manifest) -> str:

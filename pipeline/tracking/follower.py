@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from threading import Event, Thread
 
 from pipeline.runs.record import RunFolder
-from pipeline.runs.run import seed_numbers
+from pipeline.runs.run import Called, seed_numbers
 from pipeline.tracking.tracker import Tracker
-from pipeline.tracking.training_run import Called, TrainingRun
+from pipeline.tracking.training_run import TrainingRun
 
 PAUSE = 1.0
 """Seconds between two looks at the records."""

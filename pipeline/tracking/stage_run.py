@@ -13,10 +13,11 @@ from typing import Any
 from datransnet.atomic import write_text
 from pipeline.runs.provenance import git_revision
 from pipeline.runs.record import RunFolder
+from pipeline.runs.run import Called
 from pipeline.study.status import Status
 from pipeline.tracking.follower import Children, Follower
 from pipeline.tracking.tracker import Tracker, equal
-from pipeline.tracking.training_run import Called, TrainingRun
+from pipeline.tracking.training_run import TrainingRun
 
 
 @dataclass

@@ -129,7 +129,12 @@ class Tracker:
         with self.making():
             if found := client.search_runs([experiment], equal(tags), max_results=1):
                 return str(found[0].info.run_id)
-            tags |= {"stage": "summary", "network": network, "dataset": self.data["name"], "data_digest": self.data["digest"]}
+            tags |= {
+                "stage": "summary",
+                "network": network,
+                "dataset": self.data["name"],
+                "data_digest": self.data["digest"],
+            }
             made = str(client.create_run(experiment, tags=tags, run_name=f"{network} · all seeds").info.run_id)
         client.set_terminated(made)
         return made

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple
 
 from pipeline.runs.record import Record
+from pipeline.runs.run import Called
 from pipeline.study.status import Status
 from pipeline.tracking.tracker import Tracker, equal
 
@@ -19,13 +19,6 @@ MLFLOW_STATUS = {
     Status.FAILED: "FAILED",
     Status.INTERRUPTED: "KILLED",
 }
-
-
-class Called(NamedTuple):
-    """What a stage calls a training: the name of the variant, or of the trial, and of the study's network it is of."""
-
-    name: str
-    network: str
 
 
 @dataclass

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from datransnet.errors import DataError
 from pipeline.reporting.leaderboard import Finished, boards, leaderboard_tables
 from pipeline.reporting.ranking import places
-from pipeline.scoring.costs import Costs, RunCost
+from pipeline.scoring.costs import Costs, MethodCost, RunCost
 from pipeline.scoring.evaluation import ScoredPeer
 from pipeline.study.handover import Best, Searches, Tuned
 from pipeline.study.params import WINNER
@@ -80,7 +80,7 @@ def test_networks_of_one_name_are_told_apart_by_their_study():
     (board,) = boards([finished("narrow"), finished("wide", 0.5)])
     assert [entry.title for entry in board.entries] == ["DATransNet (narrow)", "DATransNet (wide)"]
     assert [entry.place.place for entry in board.entries] == [1, 2]
-    (table,) = leaderboard_tables([board])
+    table, _ = leaderboard_tables([board])
     assert table.rows[0]["parameters"] == "1,000"
     assert table.rows[0]["training (h)"] == "0.01"
     assert "A processor" in table.note
@@ -105,8 +105,59 @@ def test_peers_are_lines_without_cost():
     theirs = next(entry for entry in board.entries if entry.title == "Theirs")
     assert theirs.price is None
     assert (theirs.place.best, theirs.place.worst) == (1, 2)
-    (table,) = leaderboard_tables([board])
+    table, _ = leaderboard_tables([board])
     assert "" in {row["latency (ms)"] for row in table.rows}
+
+
+def several(*qualities, latencies):
+    """One study of some networks, each a copy of the usual one of another quality and latency."""
+    first, *others = (finished("study", quality) for quality in qualities)
+    named = {"datransnet": first, **{f"other_{number}": other for number, other in enumerate(others)}}
+    runs, costs, tuned = [], {}, {}
+    for (name, study), latency in zip(named.items(), latencies, strict=True):
+        tuned[name] = study.searches.subject
+        for run in study.evaluation.runs:
+            variant = name if (run.variant, name != "datransnet") == (WINNER, True) else run.variant
+            if run.variant != WINNER and name != "datransnet":
+                continue
+            runs.append(replace(run, key=f"{name}-{run.key}", network=name, variant=variant))
+            costs[runs[-1].key] = replace(study.costs.runs[run.key], latency=latency)
+    found = Costs(costs, dict.fromkeys(named, 60.0), {"tophat": MethodCost(1.0, 64, 1, "A processor")})
+    return Finished("study", replace(first.evaluation, runs=runs), found, Searches(tuned))
+
+
+def test_networks_of_one_study_are_told_apart_by_their_name_and_the_page_says_which_to_take():
+    (board,) = boards([several(1.0, 0.5, 0.9, latencies=(50.0, 5.0, 20.0))])
+    assert [entry.title for entry in board.entries] == [
+        f"DATransNet ({n})" for n in ("datransnet", "other_1", "other_0")
+    ]
+    _, choice = leaderboard_tables([board])
+    assert [(row["images a second"], row["take"]) for row in choice.rows] == [
+        *((rate, "DATransNet (datransnet)") for rate in ("1", "3", "10")),
+        ("30", "DATransNet (other_1)"),
+        ("100", "DATransNet (other_0)"),
+    ]
+    assert "DATransNet (other_1)" in choice.rows[0]["as good for all that is known"]  # two trainings tell nothing
+
+
+def test_a_method_without_training_has_its_place_although_it_was_run_once():
+    study = several(1.0, 0.95, latencies=(50.0, 5.0))
+    run = study.evaluation.runs[0]
+    poor = {
+        rule: {key: [0] * 90 if key == "intersection" else column for key, column in columns.items()}
+        for rule, columns in run.counts.items()
+    }
+    method, stranger = (
+        ScoredPeer(f"peer-{name}", name, poor, {}, run.hierarchical, run.areas, run.calibration)
+        for name in ("tophat", "Theirs")
+    )
+    runs = [replace(each, key=f"{each.key}{n}", seed_number=n) for each in study.evaluation.runs for n in (1, 2, 3)]
+    costs = replace(study.costs, runs={each.key: study.costs.runs[run.key] for each in runs})
+    evaluation = replace(study.evaluation, runs=runs, peers=[method, stranger])
+    (board,) = boards([replace(study, evaluation=evaluation, costs=costs)])
+    by_name = {entry.name: entry for entry in board.entries}
+    assert "tophat" in by_name["datransnet"].before
+    assert "Theirs" not in by_name["datransnet"].before
 
 
 def test_other_images_under_one_name_are_refused():

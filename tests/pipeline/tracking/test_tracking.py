@@ -22,12 +22,13 @@ from datransnet.data.synthetic import scene
 from datransnet.engine.predict import predict_image
 from datransnet.weights import load_weights
 from pipeline.runs.record import RunFolder
+from pipeline.runs.run import Called
 from pipeline.tracking import follower
 from pipeline.tracking.champion import register
 from pipeline.tracking.follower import Follower
 from pipeline.tracking.stage_run import StageRun, sync
 from pipeline.tracking.tracker import Tracker
-from pipeline.tracking.training_run import Called, TrainingRun
+from pipeline.tracking.training_run import TrainingRun
 from tests.conftest import ROOT
 from tests.pipeline.conftest import StudyFolder, answers, end, free_port, interruptible, tiny_params, wait_for
 from tests.pipeline.records import RUN, history, record
