@@ -19,7 +19,7 @@ WITHOUT_GIT = d="$$PWD"; until [ -e "$$d/.git" ] || [ -z "$$d" ]; do d="$${d%/*}
   if [ -z "$$d" ] || git check-ignore --quiet . 2>/dev/null; then $(VENV)/bin/python -m dvc config --local core.no_scm true; fi
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test test-faults test-cluster test-oldest check notebooks recompute lint bench ui ui-search docs lock clean
+.PHONY: help setup repro test test-faults test-cluster test-exports test-oldest check notebooks recompute lint bench ui ui-search docs lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 12
@@ -53,6 +53,11 @@ notebooks: $(VENV)/.ready ## run the notebooks on the finished study
 recompute: $(VENV)/.ready ## every number of the main table again, by other code, from stored scores
 	python -m pytest -m finished -s tests/pipeline/test_recomputation.py
 
+test-exports: $(VENV)/.ready ## the metadata of an exported study by their formats' own validators, in .validators (two minutes)
+	$(call quoted,$(PYTHON)) -m venv .validators
+	.validators/bin/python -m pip install --quiet "mlcroissant==1.1.1" "roc-validator==0.13.0" "rocrate==0.11.0"
+	python -m pytest -m validators tests/pipeline/publishing
+
 test-oldest: ## the library's tests on the oldest versions that it allows, in .oldest (ten minutes, 5 GB)
 	rm -rf .oldest && $(call quoted,$(PYTHON)) -m venv .oldest
 	.oldest/bin/python -m pip install --quiet uv
@@ -63,7 +68,7 @@ test-oldest: ## the library's tests on the oldest versions that it allows, in .o
 	.oldest/bin/python -m pytest -n 2 -p no:cacheprovider tests/datransnet datransnet
 
 check: export DATRANSNET_RUNS ?= 40
-check: lint test test-faults test-cluster ## all that a change must pass (50 minutes): lint, tests, the study and its numbers again
+check: lint test test-faults test-cluster test-exports ## all that a change must pass (50 minutes): lint, tests, the study and its numbers again
 	$(MAKE) repro recompute notebooks
 
 lint: $(VENV)/.ready ## check style and types
@@ -99,4 +104,4 @@ lock: ## write requirements.txt anew from pyproject.toml
 clean: ## remove unfinished runs and the environment that setup made; finished runs stay
 	-python -m pipeline clean
 	@if [ -e $(VENV)/.ready ]; then rm -rf $(VENV); elif [ -e $(VENV) ]; then echo '$(VENV) was not made by `make setup`: kept'; fi
-	rm -rf .oldest .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .oldest .validators .pytest_cache .mypy_cache .ruff_cache .hypothesis

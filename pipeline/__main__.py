@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -199,6 +199,62 @@ def leaderboard(
         from pipeline.commands.leaderboard import show_leaderboard
 
         show_leaderboard(studies, out)
+
+
+@app.command()
+def submit(
+    name: Annotated[str, typer.Option(help="What the leaderboard calls it.")],
+    study: Annotated[Path, typer.Argument(help="Folder of the study, whose data are split.")] = Path(),
+    scores: Annotated[list[Path] | None, typer.Option(help="A folder of score maps; once for each training.")] = None,
+    weights: Annotated[list[Path] | None, typer.Option(help="A file of weights; once for each training.")] = None,
+    by: Annotated[str, typer.Option(help="Who submits it.")] = "",
+    source: Annotated[str, typer.Option(help="Address of where it can be had.")] = "",
+    selected_on: Annotated[
+        Literal["validation", "test", "unknown"], typer.Option(help="What chose the weights.")
+    ] = "unknown",
+    model: Annotated[str, typer.Option(help="Network of a published checkpoint.")] = "datransnet",
+    image_size: Annotated[int, typer.Option(min=1, help="Size it was trained at, in pixels.")] = 256,
+    mean: Annotated[float, typer.Option(help="What is subtracted from its images, of 0 … 255.")] = 0.0,
+    std: Annotated[float, typer.Option(help="What they are divided by.")] = 255.0,
+    debug: Debug = False,
+) -> None:
+    """Enter somebody else's score maps or weights into a study's leaderboard."""
+    with as_command(debug):
+        from datransnet.weights import Foreign
+        from pipeline.commands.submit import submit
+        from pipeline.scoring.submission import Origin
+
+        origin = Origin(name, by, source, selected_on)
+        submit(study, origin, scores or [], weights or [], Foreign(model, image_size, mean, std))
+
+
+@app.command()
+def verify(
+    study: Annotated[Path, typer.Argument(help="Folder of a finished study, or of an exported one.")] = Path(),
+    debug: Debug = False,
+) -> None:
+    """Check a study as a stranger: files, data, runs, and every number again from stored scores."""
+    with as_command(debug):
+        from pipeline.commands.verify import verify_study
+
+        verify_study(study)
+
+
+@app.command()
+def export(
+    study: Annotated[Path, typer.Argument(help="Folder of a finished study.")],
+    out: Annotated[Path, typer.Option(help="A folder that does not exist yet.")],
+    images: Annotated[bool, typer.Option("--images", help="With the split images, if their terms allow it.")] = False,
+    licence: Annotated[
+        str, typer.Option(help="Address of the licence of what is exported.")
+    ] = "https://creativecommons.org/licenses/by/4.0/",
+    debug: Debug = False,
+) -> None:
+    """Write a finished study as a folder to publish, with metadata as RO-Crate and Croissant."""
+    with as_command(debug):
+        from pipeline.commands.export import export_study
+
+        export_study(study, out, images, licence)
 
 
 @app.command()

@@ -10,6 +10,8 @@ import pandas as pd
 
 from datransnet.atomic import atomic_path, write_text
 from pipeline.console import say
+from pipeline.publishing.seal import write_seal
+from pipeline.reporting.board import Board
 from pipeline.reporting.detection_limit import detection_limit
 from pipeline.reporting.figures import (
     calibration_figure,
@@ -25,7 +27,6 @@ from pipeline.reporting.figures import (
     training_figure,
 )
 from pipeline.reporting.interactive import interactive_curves, library
-from pipeline.reporting.leaderboard import Board
 from pipeline.reporting.leaderboard_figure import draw_leaderboard
 from pipeline.reporting.names import winner_name
 from pipeline.reporting.page import page
@@ -95,6 +96,7 @@ def main(study: Study) -> None:
     write_text(study.reports / "metrics.json", json.dumps(metrics, indent=1) + "\n")
     _write_plots(study, found, trained)
     write_text(study.reports / "report.html", _page(study, found, tables, [measured, *sentences]))
+    write_seal(study)
     tracker = Tracker.of(study)
     with StageRun(tracker, "report", digest_of(metrics), study.params.digestible) as parent:
         parent.metrics, parent.files, parent.summaries = _flat(metrics), [study.reports], _summaries(board)

@@ -90,7 +90,8 @@ ROOMS = {
     "search": {"study", "runs", "parallel", "console"},
     "scoring": {"study", "runs"},
     "reporting": {"study", "scoring"},
-    "commands": {"study", "runs", "tracking", "search", "scoring", "reporting", "console"},
+    "publishing": {"study", "runs", "scoring", "reporting"},
+    "commands": {"study", "runs", "tracking", "search", "scoring", "reporting", "publishing", "console"},
 }
 
 
@@ -120,7 +121,7 @@ def test_reporting_reads_results_and_knows_no_run():
     rooms = [module_of(path) for path in FILES if path.parent.name == "reporting"]
     reached = {module_of(path) for path in closure(*rooms) if path.is_relative_to(ROOT / "pipeline")}
     of_scoring = {name for name in reached if name.startswith("pipeline.scoring.")}
-    assert of_scoring == {f"pipeline.scoring.{name}" for name in ("costs", "evaluation", "transferred")}
+    assert of_scoring == {f"pipeline.scoring.{name}" for name in ("costs", "evaluation", "submitted", "transferred")}
     assert not {name for name in reached if name.split(".")[1:2] == ["runs"]}
 
 

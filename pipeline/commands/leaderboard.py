@@ -6,12 +6,14 @@ from pathlib import Path
 from datransnet.atomic import atomic_path, write_text
 from datransnet.errors import ParameterError
 from pipeline.console import say
+from pipeline.reporting.board import Finished, boards
 from pipeline.reporting.figures import embedded
-from pipeline.reporting.leaderboard import Finished, boards, leaderboard_tables
+from pipeline.reporting.leaderboard import leaderboard_tables
 from pipeline.reporting.leaderboard_figure import draw_leaderboard
 from pipeline.reporting.page import page
 from pipeline.scoring.costs import Costs
 from pipeline.scoring.evaluation import StudyEvaluation
+from pipeline.scoring.submitted import read_submissions
 from pipeline.study.handover import read_result, read_searches
 from pipeline.study.study import Study
 
@@ -34,7 +36,7 @@ def show_leaderboard(folders: Sequence[Path], out: Path | None) -> None:
         study = Study(folder)
         evaluation = read_result(study.results / "evaluation/evaluation.json", StudyEvaluation, "evaluate")
         costs = read_result(study.results / "cost.json", Costs, "evaluate")
-        studies.append(Finished(study.params.study, evaluation, costs, read_searches(study)))
+        studies.append(Finished(study.params.study, evaluation, costs, read_searches(study), read_submissions(folder)))
     names = [study.name for study in studies]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ParameterError(f"Two studies are called {', '.join(twice)}. Give them names of their own (study: …).")

@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
+from pipeline.reporting.board import Board, Entry
 from pipeline.reporting.figures import COLOURS, save
-from pipeline.reporting.leaderboard import Board, Entry
 from pipeline.reporting.statistics import LEAST_SEEDS, estimates
 from pipeline.reporting.tuning_curve import tuning_curve
 

@@ -96,6 +96,22 @@ def reference_tables(evaluation: StudyEvaluation, main: Table) -> list[Table]:
     return tables
 
 
+def published_beside(dataset: Dataset, convention: str, name: str) -> Table | None:
+    """Published numbers of the same dataset, split and convention, for a board; None where there are none."""
+    same = [
+        entry
+        for entry in published()
+        if (entry.dataset, entry.split, entry.convention) == (dataset.name, dataset.split, convention)
+    ]
+    if not same:
+        return None
+    rows = [_row(entry, dataset.summary["test"]["targets"]) for entry in same]
+    title = f"Published numbers on {dataset.name} {dataset.split}, convention {convention}"
+    told = "Pd [95 %]: exact binomial interval over the targets. †: best on the test part."
+    note = f"{CAUTION}{_other_images(dataset)} {told}"
+    return Table(name, title, note, rows, _values([(entry, "") for entry in same]))
+
+
 def _values(entries: Sequence[tuple[PublishedNumber, str]]) -> list[Numbers]:
     return [{**asdict(entry), "why not": reasons} for entry, reasons in entries]
 

@@ -8,9 +8,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from pipeline.reporting.ablation_tables import ablation_table, components_table
+from pipeline.reporting.board import Board, Finished, boards
 from pipeline.reporting.detection_limit import detection_limit, limit_table
 from pipeline.reporting.hierarchical_table import hierarchical_table
-from pipeline.reporting.leaderboard import Board, Finished, board_table, boards
+from pipeline.reporting.leaderboard import board_table
 from pipeline.reporting.operating_table import operating_table
 from pipeline.reporting.planning import planning_table
 from pipeline.reporting.published import reference_tables

@@ -82,6 +82,7 @@ class Table:
 LATEX = {
     "±": r"$\pm$",
     "†": r"$^\dagger$",
+    "‡": r"$^\ddagger$",
     "Δ": r"$\Delta$",
     "<": "$<$",
     "≥": r"$\geq$",

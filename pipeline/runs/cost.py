@@ -10,7 +10,7 @@ from torch.utils.benchmark import Timer
 
 from datransnet.atomic import write_text
 from datransnet.engine.cost import operations_of, parameters_of
-from datransnet.models import create_model
+from datransnet.models import Network, create_model
 from pipeline.runs.provenance import environment
 from pipeline.runs.record import RunFolder
 from pipeline.runs.run import Run
@@ -58,12 +58,17 @@ def latency(run: Run, runs: Path, resources: Resources, side: int | None = None)
     )
     if not kept.exists():
         try:
-            model = create_model(**run.model).eval().to(device)
-            image = torch.zeros(1, 1, size, size, device=device)
-            with torch.inference_mode():
-                timer = Timer("model(image)", globals={"model": model, "image": image}, num_threads=threads)
-                measured = 1000 * float(timer.blocked_autorange(min_run_time=0.5).median)
+            measured = time_network(create_model(**run.model), size, threads, device)
         except torch.OutOfMemoryError:
             return Latency(math.inf, size, threads, name)
         write_text(kept, json.dumps(asdict(Latency(measured, size, threads, name))))
     return Latency(**json.loads(kept.read_text(encoding="utf-8")))
+
+
+def time_network(model: Network, side: int, threads: int, device: str) -> float:
+    """Median milliseconds of a forward pass of one image of ``side`` pixels squared."""
+    model.eval().to(device)
+    image = torch.zeros(1, 1, side, side, device=device, dtype=next(model.parameters()).dtype)
+    with torch.inference_mode():
+        timer = Timer("model(image)", globals={"model": model, "image": image}, num_threads=threads)
+        return 1000 * float(timer.blocked_autorange(min_run_time=0.5).median)

@@ -30,9 +30,14 @@ def _folder(study: Study, method: str) -> Path:
     return study.runs / ".methods" / f"{method}-{digest_of([method, study.manifest.digest, source])}"
 
 
+def method_file(study: Study, method: str) -> Path:
+    """Where a method's score maps of the test part are kept."""
+    return _folder(study, method) / "test.npz"
+
+
 def method_scores(study: Study, method: str, test: Images) -> Maps:
     """A method's score maps of the test part, H×W each, in [0, 1]: of each image scaled by their own maximum."""
-    path = _folder(study, method) / "test.npz"
+    path = method_file(study, method)
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         maps = zip(test.ids, classical_scores(method, test.images), strict=True)

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datransnet.errors import DataError
-from pipeline.reporting.leaderboard import Finished, boards, leaderboard_tables
+from pipeline.reporting.board import Finished, boards
+from pipeline.reporting.leaderboard import leaderboard_tables
 from pipeline.reporting.ranking import places
 from pipeline.scoring.costs import Costs, MethodCost, RunCost
 from pipeline.scoring.evaluation import ScoredPeer

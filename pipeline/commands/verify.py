@@ -1,0 +1,44 @@
+"""``python -m pipeline verify``: whether a finished study is what it says, for strangers."""
+
+from pathlib import Path
+
+from datransnet.errors import DATransNetError, ParameterError
+from pipeline.console import say
+from pipeline.publishing.seal import SEAL, digest_of_file
+from pipeline.publishing.verification import verify
+from pipeline.study.study import Study
+
+SHOWN = 1000
+"""Faults of a check that are printed."""
+BEYOND = (
+    "What no check can show: that the weights come from the trainings that the records tell of (train again: `make "
+    "repro`), that times and latencies were measured as they stand, and what was tried before and not reported."
+)
+
+
+def verify_study(folder: Path) -> None:
+    """Print what was checked and what is wrong.
+
+    Args:
+        folder: of the study, where it was made or as it was exported.
+
+    Raises:
+        ParameterError: if the folder is no study.
+        DATransNetError: if anything is wrong.
+    """
+    if not (folder / "params.yaml").is_file():
+        raise ParameterError(f"{folder} is no study: it has no params.yaml.")
+    study = Study(folder.resolve())
+    checks, faults = verify(study), 0
+    for check in checks:
+        faults += len(check.faults)
+        seen = f"{check.looked} checked, {len(check.faults)} wrong"
+        say(f"{check.title}: {seen}" + (f"; not checked: {check.unseen}" if check.unseen else ""))
+        for place, fault in list(check.faults.items())[:SHOWN]:
+            say(f"  {place} {fault}")
+    if (seal := study.folder / SEAL).is_file():
+        say(f"The seal's own digest is {digest_of_file(seal)}: compare it with the one that was published.")
+    say(BEYOND)
+    if faults:
+        raise DATransNetError(f"{study.folder}: {faults} things are not as they should be.")
+    say(f"{study.folder}: nothing is wrong.")

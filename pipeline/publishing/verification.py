@@ -1,0 +1,249 @@
+"""Whether a study is what it says: every file as sealed, and every number as its data and stored scores give it again.
+
+Each check is a function that yields what it looks at, with what is wrong there, or says why it cannot look.
+"""
+
+import math
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from datransnet.data.dataset import Images, load_part
+from datransnet.data.manifest import image_digest, pair_digest
+from datransnet.data.score_maps import find_predictions, read_scores
+from datransnet.metrics.counts import Scores
+from datransnet.metrics.logit_levels import to_scores
+from pipeline.publishing.seal import digest_of_file, own_files, place_of, read_seal
+from pipeline.reporting.results import Results, board_of, tables_of
+from pipeline.runs.record import RunFolder
+from pipeline.runs.run import seed_numbers
+from pipeline.runs.trained import read_trained
+from pipeline.scoring.classical import method_file, method_scores
+from pipeline.scoring.evaluation import ScoredPeer, ScoredRun
+from pipeline.scoring.score_run import scored
+from pipeline.scoring.submission import entry_of, scores_file, stored_maps
+from pipeline.scoring.submitted import FOLDER, read_submissions
+from pipeline.study.study import Study
+
+TOLERANCE = 1e-6
+"""Relative: how far a number may be off that another machine has rounded."""
+Looked = Iterator[tuple[str, str]]
+"""Each place that a check looks at, with what is wrong there, or nothing."""
+
+
+class Unseen(Exception):
+    """What a check needs is not here."""
+
+
+@dataclass
+class Check:
+    """What came of a check.
+
+    Attributes:
+        title: what was checked.
+        looked: number of places.
+        faults: place → what is wrong there.
+        unseen: why it could not look, or not everywhere; else empty.
+    """
+
+    title: str
+    looked: int = 0
+    faults: dict[str, str] = field(default_factory=dict)
+    unseen: str = ""
+
+
+def verify(study: Study) -> list[Check]:
+    """All checks of a finished study, in the order from its files to its tables."""
+    checks: dict[str, Callable[[Study], Looked]] = {
+        "files, as sealed": _files,
+        "images and masks, as the manifest has them": _images,
+        "runs, as they are called and as their stages have them": _runs,
+        "counts and metrics, from stored scores": _scores,
+        "tables, from counts and metrics": _tables,
+        "submissions, from their stored scores": _submissions,
+    }
+    with ThreadPoolExecutor(len(checks)) as pool:  # NumPy computes outside the interpreter's lock
+        return list(pool.map(lambda title: _run(title, checks[title], study), checks))
+
+
+def _run(title: str, look: Callable[[Study], Looked], study: Study) -> Check:
+    found = Check(title)
+    try:
+        for place, fault in look(study):
+            found.looked += 1
+            if fault:
+                found.faults[place] = fault
+    except Unseen as reason:
+        found.unseen = str(reason)
+    except Exception as error:  # a damaged file may raise anything where it is read
+        found.faults[title] = f"cannot be read ({error.__class__.__name__}: {str(error).splitlines()[0]})"
+    return found
+
+
+def _files(study: Study) -> Looked:
+    """Every sealed file has the bytes that it had, and nothing was added.
+
+    Nothing is read but bytes, so that what is damaged does not hide what else is.
+    """
+    sealed = dict(read_seal(study))
+    places = {name: place_of(study, name) for name, digest in sealed.items() if digest}
+    there = {name: path for name, path in places.items() if path.is_file()}
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        digests = dict(zip(there, pool.map(digest_of_file, there.values()), strict=True))
+    for name, digest in sealed.items():
+        if name in digests:
+            yield name, "" if digests[name] == digest else "has changed"
+        elif not digest:
+            yield name, "is not as sha256sum writes it"
+        elif not name.startswith("data/"):  # images may not be given away; that they are missing is told below
+            yield name, "is missing"
+    for name in own_files(study.folder).keys() - sealed.keys():
+        yield name, "was added"
+
+
+def _test_part(study: Study) -> Images:
+    """The test part.
+
+    Raises:
+        Unseen: if its images are not here.
+    """
+    if not (study.data / "test" / "images").is_dir():
+        raise Unseen(f"the images are not here: fetch and split {study.params.data.dataset} in this folder")
+    return load_part(study.data, "test")
+
+
+def _images(study: Study) -> Looked:
+    """Every image and mask has the pixels that the manifest's digest is made of."""
+    manifest = study.manifest
+    yield "manifest", "" if manifest.digest == _evaluated_digest(study) else "is not that of the evaluation"
+    _test_part(study)
+    items = {item.id: item for item in manifest.items}
+    for part in sorted({item.part for item in manifest.items}):
+        images = load_part(study.data, part)
+        for id_, image, mask in zip(images.ids, images.images, images.masks, strict=True):
+            same = (pair_digest(image, mask), image_digest(image)) == (items[id_].digest, items[id_].image)
+            yield f"{part} {id_}", "" if same else "has other pixels"
+
+
+def _evaluated_digest(study: Study) -> str:
+    return Results.read(study).evaluation.dataset.digest
+
+
+def _runs(study: Study) -> Looked:
+    """Every trained run has the key that its parameters give, and its record says what its stage handed on."""
+    missing = 0
+    for stage in ("train", "ablate"):
+        runs = read_trained(study, stage)
+        numbers = seed_numbers(run.variant for run in runs)
+        for handed, number in zip(runs, numbers, strict=True):
+            name = f"{handed.variant}, seed {number} ({handed.key})"
+            record = RunFolder(study.runs, handed.key).read()
+            if handed.run.key != handed.key:
+                yield name, "its key is not that of its parameters"
+            elif handed.run.data_digest != study.manifest.digest:
+                yield name, "was trained on other data"
+            elif record is None:
+                missing += 1
+            elif record.run.key != handed.key:
+                yield name, "its record is of another run"
+            elif record.best_iou != handed.val_iou:
+                yield name, "its record has another validation IoU"
+            else:
+                yield name, ""
+    if missing:
+        raise Unseen(f"the records of {missing} runs are not here")
+
+
+def _scores(study: Study) -> Looked:
+    """Counts, metrics and areas of every run, method and peer are those of its stored scores."""
+    evaluation, test = Results.read(study).evaluation, _test_part(study)
+    if evaluation.ids != test.ids:
+        yield "test images", "are not those of the evaluation"
+        return
+    missing = 0
+    for each in evaluation.scored:
+        maps = _maps(study, each, test)
+        if maps is None:
+            missing += 1
+            continue
+        measured = scored(maps, test, evaluation.conventions, len(os.sched_getaffinity(0)))[0]
+        again = asdict(measured)
+        wrong = [name for name, value in again.items() if not _same(value, _plain(getattr(each, name)))]
+        yield each.label, f"other {', '.join(wrong)} than its scores give" if wrong else ""
+    if missing:
+        raise Unseen(f"the scores of {missing} runs are not here")
+
+
+def _maps(study: Study, each: ScoredRun | ScoredPeer, test: Images) -> Sequence[Scores] | None:
+    """Stored scores of the test part, None where they are not here."""
+    if isinstance(each, ScoredRun):
+        path = RunFolder(study.runs, each.key).path / "test-logits.npz"
+        if not path.exists():
+            return None
+        with np.load(path) as archive:
+            return [to_scores(archive[id_]) for id_ in test.ids]
+    if each.variant in study.params.evaluate.methods:
+        return method_scores(study, each.variant, test) if method_file(study, each.variant).exists() else None
+    folder = study.named(study.params.evaluate.peers[each.variant])
+    if not folder.exists():
+        return None
+    found = find_predictions(folder.resolve(), study.data / "test" / "masks")
+    paths = dict(zip(found.ids, found.scores, strict=True))
+    return [read_scores(paths[id_]) for id_ in test.ids]
+
+
+def _plain(value: Any) -> Any:
+    """A dataclass, or a dictionary of them, as plain values."""
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return asdict(value) if hasattr(value, "__dataclass_fields__") else value
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether nested values are alike, numbers up to rounding."""
+    if isinstance(one, dict):
+        return isinstance(other, dict) and one.keys() == other.keys() and all(_same(one[k], other[k]) for k in one)
+    if isinstance(one, list | tuple):
+        return isinstance(other, list | tuple) and len(one) == len(other) and all(map(_same, one, other))
+    if isinstance(one, float):
+        both_nan = math.isnan(one) and isinstance(other, float) and math.isnan(other)
+        return both_nan or math.isclose(one, other, rel_tol=TOLERANCE, abs_tol=1e-12)
+    return bool(one == other)
+
+
+def _tables(study: Study) -> Looked:
+    """Every table's numbers are those that the evaluation gives again."""
+    found = Results.read(study)
+    board = board_of(study, found)
+    tables = tables_of(found, board if len(board.entries) > 1 else None)
+    with TemporaryDirectory() as scratch:
+        for name, table in tables.items():
+            table.write(Path(scratch))
+            path = study.reports / "tables" / f"{name}.csv"
+            if not path.exists():
+                yield f"{name}.csv", "is missing"
+                continue
+            again, here = (pd.read_csv(each).to_dict("list") for each in (Path(scratch) / f"{name}.csv", path))
+            yield f"{name}.csv", "" if _same(again, here) else "holds other numbers"
+
+
+def _submissions(study: Study) -> Looked:
+    """Every submission scores what its stored score maps give again."""
+    submissions = read_submissions(study.folder)
+    if not submissions:
+        return
+    test = _test_part(study)
+    for each in submissions:
+        for number, entry in enumerate(each.entries, 1):
+            maps = stored_maps(scores_file(study.folder / FOLDER / each.name, number), test)
+            again = asdict(entry_of(study, entry.key, each.name, maps, test))
+            wrong = [name for name, value in again.items() if not _same(value, _plain(getattr(entry, name)))]
+            told = f"{each.name}, training {number}"
+            yield told, f"other {', '.join(wrong)} than its scores give" if wrong else ""
