@@ -7,7 +7,7 @@ from pathlib import Path
 from datransnet.atomic import atomic_path, write_text
 from datransnet.errors import DATransNetError, ParameterError
 from pipeline.console import say
-from pipeline.publishing.crate import CRATE, README, crate_of
+from pipeline.publishing.crate import CRATE, README, WORKFLOW, crate_of
 from pipeline.publishing.croissant import CROISSANT, croissant_of
 from pipeline.publishing.seal import SEAL, digest_of_file, place_of, read_seal
 from pipeline.study.study import Study
@@ -28,6 +28,8 @@ def export_study(folder: Path, out: Path, images: bool, licence: str) -> None:
     """
     if not (folder / "params.yaml").is_file():
         raise ParameterError(f"{folder} is no study: it has no params.yaml.")
+    if not (folder / WORKFLOW).is_file():
+        raise ParameterError(f"{folder} has no {WORKFLOW}, which says how it was made: `make repro` writes one.")
     if out.exists():
         raise ParameterError(f"{out} exists already. Give a folder that does not.")
     study = Study(folder.resolve())
@@ -40,7 +42,7 @@ def export_study(folder: Path, out: Path, images: bool, licence: str) -> None:
     for name, path in files.items():
         if not path.is_file() or digest_of_file(path) != sealed[name]:
             raise DATransNetError(f"{name} is not as it was sealed: see `python -m pipeline verify`.")
-    files |= {name: study.folder / name for name in (SEAL, "dvc.yaml", "dvc.lock") if (study.folder / name).is_file()}
+    files |= {name: study.folder / name for name in (SEAL, WORKFLOW, "dvc.lock") if (study.folder / name).is_file()}
     with atomic_path(out) as partial:
         for name, path in files.items():
             (partial / name).parent.mkdir(parents=True, exist_ok=True)

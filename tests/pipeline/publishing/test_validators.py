@@ -1,6 +1,7 @@
 """The metadata of an exported study by the validators of the formats' own people (`make test-exports`)."""
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -18,8 +19,10 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def exported(reference, tmp_path_factory):
-    out = tmp_path_factory.mktemp("exports") / "published"
-    done = reference["whole"].run("export", ".", "--out", str(out))
+    folder = tmp_path_factory.mktemp("exports")
+    study, out = reference["whole"].copy(folder / "study"), folder / "published"
+    shutil.copyfile(ROOT / "dvc.yaml", study.folder / "dvc.yaml")
+    done = study.run("export", ".", "--out", str(out))
     assert done.returncode == 0, done.stderr
     return out
 

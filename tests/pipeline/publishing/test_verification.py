@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.publishing.seal import SEAL, digest_of_file, write_seal
 from pipeline.study.study import Study
+from tests.conftest import ROOT
 from tests.pipeline.conftest import StudyFolder
 
 pytestmark = pytest.mark.study
@@ -17,7 +18,9 @@ pytestmark = pytest.mark.study
 
 @pytest.fixture
 def study(reference, tmp_path):
-    return reference["whole"].copy(tmp_path / "study")
+    study = reference["whole"].copy(tmp_path / "study")
+    shutil.copyfile(ROOT / "dvc.yaml", study.folder / "dvc.yaml")
+    return study
 
 
 def verify(folder, *arguments):
@@ -195,3 +198,6 @@ def test_nothing_is_exported_that_is_not_as_it_was_sealed(study, tmp_path):
     assert not (tmp_path / "out").exists()
     done = study.run("export", ".", "--out", ".")
     assert (done.returncode, "exists already" in done.stderr) == (2, True)
+    (study.folder / "dvc.yaml").unlink()
+    done = study.run("export", ".", "--out", str(tmp_path / "out"))
+    assert (done.returncode, "has no dvc.yaml" in done.stderr) == (2, True)
