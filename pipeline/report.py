@@ -87,7 +87,7 @@ def main(study: Study) -> None:
     tables = tables_of(found, several)
     metrics = _metrics(found.evaluation)
     measured = in_numbers(found.evaluation, tables["main"], tables.get("selection"))
-    sentences = verdict(found.evaluation, tables["ablation"])
+    sentences = verdict(found.evaluation, tables["ablation"], several)
     with atomic_path(study.reports / "tables") as partial:
         for table in tables.values():
             table.write(partial)

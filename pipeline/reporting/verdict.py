@@ -6,6 +6,7 @@ another.
 
 import math
 
+from pipeline.reporting.board import Board
 from pipeline.reporting.claims import LEAST_TRAININGS
 from pipeline.reporting.statistics import LEAST_IMAGES
 from pipeline.reporting.table import Table, cell_of
@@ -33,13 +34,23 @@ def in_numbers(evaluation: StudyEvaluation, main: Table, selection: Table | None
     return text
 
 
-def verdict(evaluation: StudyEvaluation, ablation: Table) -> list[str]:
-    """Sentences on what may be claimed: of variants, and of how anything was selected."""
+def verdict(evaluation: StudyEvaluation, ablation: Table, board: Board | None) -> list[str]:
+    """Sentences on what may be claimed: of networks, of variants, and of how anything was selected."""
     if evaluation.rules.selects_on == "test":
         selected = "Epochs were selected on the test part †, so these numbers are better than a new image would see."
     else:
         selected = "Nothing was selected on the test part."
-    return [_variants(evaluation, ablation), selected]
+    networks = [_networks(board)] if board is not None else []
+    return [*networks, _variants(evaluation, ablation), selected]
+
+
+def _networks(board: Board) -> str:
+    """Which networks and methods can be told apart."""
+    told = [f"{entry.title} before {', '.join(entry.before)}" for entry in board.entries if entry.before]
+    number = len(board.entries)
+    if not told:
+        return f"Of the {number} networks and methods none can be told from another by IoU."
+    return f"Of the {number} networks and methods these are surely ahead by IoU: {'; '.join(told)}."
 
 
 def _variants(evaluation: StudyEvaluation, ablation: Table) -> str:
@@ -59,7 +70,8 @@ def _variants(evaluation: StudyEvaluation, ablation: Table) -> str:
         )
     told = [row for row in variants if row["p_holm"] <= CLAIM]
     if not told:
-        return f"With {seeds} trainings of each, none of its {number} variants can be told from it by IoU."
+        them = "its variant cannot" if number == 1 else f"none of its {number} variants can"
+        return f"With {seeds} trainings of each, {them} be told from it by IoU."
     named = ", ".join(f"{row['variant']} ({'higher' if row['iou_change'] > 0 else 'lower'})" for row in told)
     rest = f"; the other {number - len(told)} cannot be told from it" if len(told) < number else ""
     return f"With {seeds} trainings of each, these variants differ from it in IoU: {named}{rest}."

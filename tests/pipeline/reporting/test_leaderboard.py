@@ -1,5 +1,6 @@
 """Places with what is left open, and studies joined into boards."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,8 @@ from datransnet.errors import DataError
 from pipeline.reporting.board import Finished, boards
 from pipeline.reporting.leaderboard import leaderboard_tables
 from pipeline.reporting.ranking import places
+from pipeline.reporting.table import Table
+from pipeline.reporting.verdict import verdict
 from pipeline.scoring.costs import Costs, MethodCost, RunCost
 from pipeline.scoring.evaluation import ScoredPeer
 from pipeline.study.handover import Best, Searches, Tuned
@@ -159,6 +162,9 @@ def test_a_method_without_training_has_its_place_although_it_was_run_once():
     by_name = {entry.name: entry for entry in board.entries}
     assert "tophat" in by_name["datransnet"].before
     assert "Theirs" not in by_name["datransnet"].before
+    sentence = verdict(evaluation, Table("ablation", "", "", [], []), board)[0]
+    assert re.search(r"DATransNet \(datransnet\) before [^;]*tophat", sentence)
+    assert "Theirs" not in sentence
 
 
 def test_other_images_under_one_name_are_refused():

@@ -182,17 +182,17 @@ def tables(p_values, seeds=3):
 )
 def test_the_verdict_claims_what_the_tests_allow(p_values, seeds, words):
     _, ablation = tables(p_values, seeds)
-    sentences = verdict(evaluation(), ablation)
+    sentences = verdict(evaluation(), ablation, None)
     assert words in sentences[0]
     assert "†" not in sentences[1]
-    assert "†" in verdict(evaluation("literature"), ablation)[1]
+    assert "†" in verdict(evaluation("literature"), ablation, None)[1]
 
 
 def test_a_verdict_holds_no_measured_number():
     for seeds, p_values in ((5, [0.3, 0.01]), (4, [0.5]), (2, [0.5])):
         _, ablation = tables(p_values, seeds)
         other = Table("a", "", "", [], [{**row, "iou_change": 1.7 * row["iou_change"]} for row in ablation.values])
-        assert verdict(evaluation(), ablation) == verdict(evaluation(), other)
+        assert verdict(evaluation(), ablation, None) == verdict(evaluation(), other, None)
 
 
 def test_what_was_measured_is_told_beside_it():
