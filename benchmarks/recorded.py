@@ -25,7 +25,7 @@ from datransnet.errors import TrainingError
 from pipeline.runs.execute import Job, execute
 from pipeline.search.space import Point, Space, distribution, encode, point_at
 from pipeline.search.trial import run_of
-from pipeline.study.resources import Resources
+from pipeline.study.seat import Seat
 from pipeline.study.study import Study
 
 CURVES = Path(__file__).parent / "curves"
@@ -105,8 +105,8 @@ def train(folder: Path, point: Point) -> list[dict[str, float]]:
     study = Study(folder)
     recipe = replace(study.params.recipe, validate_every=1)
     params = study.params.model_copy(update={"recipe": recipe})
-    run, resources = run_of(params, study.manifest, point), Resources(cpus=1)
-    job = Job(run, params.model.name, "recorded", 1, study.data, study.runs, resources)
+    run, seat = run_of(params, study.manifest, point), Seat()
+    job = Job(run, params.model.name, "recorded", 1, study.data, study.runs, seat)
     epochs = []
     try:
         for metrics in execute(job):

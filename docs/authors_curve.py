@@ -13,8 +13,8 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from datransnet.atomic import write_text
+from pipeline.runs.plan import seeds_of
 from pipeline.runs.record import Record, RunFolder
-from pipeline.runs.run import seeds_of
 from pipeline.study.study import Study
 
 ROOT = Path(__file__).parents[1]

@@ -1,18 +1,16 @@
 """``python -m pipeline``: one verb a stage, and a few to look around. Stages are imported when they run."""
 
-import os
-import signal
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from datransnet.exits import as_command, in_any_locale
+from pipeline.study.process import end_with_parent, run_own_code, with_docstrings
 
 if TYPE_CHECKING:  # it imports pydantic
     from pipeline.study.study import Study
@@ -47,39 +45,9 @@ def _studying(debug: bool) -> Iterator["Study"]:
         from pipeline.study.study import Study
 
         study = Study.here()
-        _run_own_code(study)
-        _end_with_parent()
+        run_own_code(study.project, study.home, Path(__file__).resolve().parents[1])
+        end_with_parent()
         yield study
-
-
-def _end_with_parent() -> None:
-    """Interrupt this process when the ``dvc`` that started it is gone: a killed dvc leaves its stage running.
-
-    By SIGTERM, which a command takes for Ctrl-C: SIGINT is ignored where a shell started it in the background.
-    """
-    if "DVC_STAGE" not in os.environ:
-        return
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def _run_own_code(study: "Study") -> None:
-    """Start again, as the same process, with the code of the copy of the project that a queued experiment runs in.
-
-    A profile's working directory has no code, so Python finds the installed one: the project's, as it is by now.
-    """
-    from pipeline.runs.source import ROOT
-
-    copy, first = study.project, os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    if copy not in (study.home, ROOT) and (copy / "pipeline").is_dir() and first[0] != str(copy):
-        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(copy), *first]))
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def _add_stage(name: str, text: str) -> None:
@@ -98,25 +66,7 @@ def _add_stage(name: str, text: str) -> None:
 
 def main_of(stage: str) -> Callable[["Study"], None]:
     """A stage's function. Each is imported where it is run: `tune`, for one, imports Ray."""
-    match stage:
-        case "check":
-            from pipeline.check import main
-        case "fetch":
-            from pipeline.fetch import main
-        case "split":
-            from pipeline.split import main
-        case "tune":
-            from pipeline.tune import main
-        case "train":
-            from pipeline.train import main
-        case "ablate":
-            from pipeline.ablate import main
-        case "evaluate":
-            from pipeline.evaluate import main
-        case "report":
-            from pipeline.report import main
-        case _:
-            raise AssertionError(f"{stage} has no function here")
+    main: Callable[[Study], None] = import_module(f"pipeline.{stage}").main
     return main
 
 
@@ -145,6 +95,54 @@ def status(debug: Debug = False) -> None:
         from pipeline.commands.status import status
 
         status(study)
+
+
+@app.command()
+def plan(debug: Debug = False) -> None:
+    """List what a study still has to train."""
+    with _studying(debug) as study:
+        from pipeline.commands.plan import plan
+
+        plan(study)
+
+
+@app.command()
+def work(
+    minutes: Annotated[
+        float | None, typer.Option(min=0, help="Stop between two epochs before these are over; else at the end.")
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Train what a study lacks, without a stage: any number of these may share the work."""
+    with _studying(debug) as study:
+        from pipeline.commands.work import work
+
+        work(study, minutes)
+
+
+@app.command()
+def pack(
+    out: Annotated[Path, typer.Argument(help="A folder that does not exist yet.")],
+    size: Annotated[float | None, typer.Option(min=0, help="Largest size of a part, in MiB.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Pack what a study lacks, with all that training it needs, for a machine that shares nothing."""
+    with _studying(debug) as study:
+        from pipeline.commands.pack import pack
+
+        pack(study, out, size)
+
+
+@app.command()
+def unpack(
+    folder: Annotated[Path, typer.Argument(help="Where the packed list was worked on, or its runs.")],
+    debug: Debug = False,
+) -> None:
+    """Take over what was trained elsewhere from a packed list."""
+    with _studying(debug) as study:
+        from pipeline.commands.unpack import unpack
+
+        unpack(study, folder)
 
 
 @app.command()
@@ -308,16 +306,9 @@ def where(debug: Debug = False) -> None:
         where(study)
 
 
-def _with_docstrings() -> None:
-    """Start again, as the same process, where PYTHONOPTIMIZE=2 left docstrings out: Ray cannot be imported without."""
-    if sys.flags.optimize > 1 and os.environ.get("PYTHONOPTIMIZE") != "1":
-        os.environ["PYTHONOPTIMIZE"] = "1"
-        os.execv(sys.executable, [sys.executable, *(word for word in sys.orig_argv[1:] if word != "-OO")])
-
-
 def main() -> None:
     """The command ``datransnet-study``, and ``python -m pipeline``."""
-    _with_docstrings()
+    with_docstrings()
     in_any_locale()
     app(prog_name="datransnet-study" if sys.argv[0].endswith("datransnet-study") else "python -m pipeline")
 

@@ -129,7 +129,7 @@ def _cost(trained: Trained, side: int) -> RunCost:
     """What a run took, and its network takes for an image of ``side`` pixels squared."""
     study, run = trained.study, trained.run
     record = RunFolder(study.runs, run.key).read()
-    network, measured = cost(run, side), latency(run, study.runs, study.params.resources, side)
+    network, measured = cost(run, side), latency(run, study.runs, study.params.resources.here, side)
     return RunCost(
         parameters=network["parameters"],
         operations=network["operations"],

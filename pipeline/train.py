@@ -7,28 +7,18 @@ from pathlib import Path
 
 from datransnet.atomic import atomic_path
 from datransnet.weights import WEIGHTS, write_card
-from pipeline.parallel.train_stage import Named, train_all
+from pipeline.parallel.train_stage import train_all
 from pipeline.runs.execute import Job
+from pipeline.runs.plan import trainings
 from pipeline.runs.record import Record
-from pipeline.runs.run import seeds_of
 from pipeline.study.handover import winners
-from pipeline.study.params import UNTUNED, WINNER
+from pipeline.study.params import WINNER
 from pipeline.study.study import Study
 
 
 def main(study: Study) -> None:
     """Run the stage."""
-    params, found = study.params, winners(study)
-    subject, named = next(iter(found)), list[Named]()
-    for name, (model, recipe) in found.items():
-        trained = {WINNER if name == subject else name: (model, recipe)}
-        if params.train.untuned:
-            own = params.by_network[name]
-            trained[UNTUNED if name == subject else f"{name}_{UNTUNED}"] = own.model.arguments(), own.recipe
-        for variant, what in trained.items():
-            runs = seeds_of(study, *what, params.train.seeds, params.rules.watches_test)
-            named += [(name, variant, run) for run in runs]
-    train_all(study, "train", named, partial(_publish, study))
+    train_all(study, "train", trainings(study, winners(study)), partial(_publish, study))
 
 
 def _publish(study: Study, jobs: Sequence[Job], records: Sequence[Record]) -> Path:

@@ -2,16 +2,11 @@
 
 from contextlib import ExitStack
 
-from pipeline.parallel.train_stage import make_jobs
 from pipeline.runs.check_models import check_models
 from pipeline.runs.gpu_share import with_share
-from pipeline.search.memory import open_memory
-from pipeline.search.space import Point
-from pipeline.search.sweep import Sweep, alone, identity_of, run_sweeps
-from pipeline.search.trial import MakeTrial, Trial, run_of
+from pipeline.search.sweep import alone, identity_of, run_sweeps, sweeps_of
 from pipeline.study.digest import digest_of
 from pipeline.study.handover import Searches, write_result
-from pipeline.study.params import Params
 from pipeline.study.study import Study
 from pipeline.tracking.stage_run import StageRun
 from pipeline.tracking.tracker import Tracker
@@ -28,12 +23,7 @@ def main(study: Study) -> None:
         for each in sorted(set(identities.values())):  # in one order, so that no two processes wait for each other
             locks.enter_context(alone(study, each))
         with StageRun(Tracker.of(study), "tune", identity, params.digestible) as parent:
-            sweeps = {
-                name: Sweep.of(
-                    own, open_memory(study, own.tune, f"{params.study}-{identities[name]}"), _trials(study, name, own)
-                )
-                for name, own in params.by_network.items()
-            }
+            sweeps = sweeps_of(study)
             parent.follow(
                 lambda: {key: called for sweep in sweeps.values() for key, called in sweep.trainings().items()}
             )
@@ -44,14 +34,3 @@ def main(study: Study) -> None:
             finally:
                 for sweep in sweeps.values():
                     sweep.settle()
-
-
-def _trials(study: Study, network: str, params: Params) -> MakeTrial:
-    """What makes the trials of one network."""
-
-    def make(point: Point) -> Trial:
-        runs = [run_of(params, study.manifest, point, replicate) for replicate in range(params.tune.seeds)]
-        name = f"trial-{runs[0].key[:6]}"
-        return Trial(dict(point), make_jobs(study, [(network, name, run) for run in runs]))
-
-    return make

@@ -130,6 +130,7 @@ def test_reporting_reads_results_and_knows_no_run():
     [
         ([module_of(path) for path in FILES if path.parent.name == "reporting"], ("ray", "mlflow", "torch")),
         (["pipeline.runs.execute", "pipeline.tracking.training_run"], ("ray", "mlflow", "optuna")),
+        (["pipeline.runs.worker"], ("pydantic", "ruamel", "yaml", "rich", "pandas", "ray", "mlflow", "optuna", "dvc")),
         (["pipeline.__main__", "datransnet.__main__"], ("ray", "mlflow", "torch", "pydantic", "pandas")),
     ],
 )

@@ -82,7 +82,7 @@ def metrics_table(study: Study, keys: Sequence[str], records: Sequence[Record]) 
     counts = []
     for key, record in zip(keys, records, strict=True):
         weights = RunFolder(study.runs, key).weights
-        maps = stored_scores(study.runs, record.run, weights, "test", test, params.resources.device_here)
+        maps = stored_scores(study.runs, record.run, weights, "test", test, params.resources.here.device_here)
         counts.append(scored(maps, test, params.evaluate.conventions, params.resources.cpus)[0].counts)
     rows, values = [], []
     for convention in params.evaluate.conventions:

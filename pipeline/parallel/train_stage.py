@@ -8,8 +8,9 @@ from datransnet.atomic import atomic_path
 from pipeline.parallel.jobs import run_jobs
 from pipeline.runs.execute import Job
 from pipeline.runs.gpu_share import with_share
+from pipeline.runs.plan import Named
 from pipeline.runs.record import Record
-from pipeline.runs.run import Called, Run, seed_numbers
+from pipeline.runs.run import Called, seed_numbers
 from pipeline.runs.trained import TrainedRun, TrainedRuns
 from pipeline.study.digest import digest_of
 from pipeline.study.handover import write_result
@@ -17,8 +18,6 @@ from pipeline.study.study import Study
 from pipeline.tracking.stage_run import StageRun
 from pipeline.tracking.tracker import Tracker
 
-Named = tuple[str, str, Run]
-"""The name of a network of the study, what the stage calls a variant of it, and one of its runs."""
 Publish = Callable[[Sequence[Job], Sequence[Record]], Path]
 """Given what was trained, writes the network that the stage offers to others, and returns its folder."""
 
@@ -42,9 +41,9 @@ def train_all(study: Study, stage: str, runs: Sequence[Named], publish: Publish 
 
 def make_jobs(study: Study, runs: Sequence[Named]) -> list[Job]:
     """Jobs of a stage from named runs."""
-    resources, numbers = study.params.resources, seed_numbers(name for _, name, _ in runs)
+    seat, numbers = study.params.resources.seat, seed_numbers(name for _, name, _ in runs)
     return [
-        Job(run, network, name, number, study.data, study.runs, resources)
+        Job(run, network, name, number, study.data, study.runs, seat)
         for (network, name, run), number in zip(runs, numbers, strict=True)
     ]
 

@@ -1,7 +1,7 @@
 """What tables call a study's network."""
 
 from pipeline.scoring.evaluation import StudyEvaluation
-from pipeline.study.params import Arguments
+from pipeline.study.arguments import Arguments
 
 
 def network_title(model: Arguments) -> str:

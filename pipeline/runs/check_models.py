@@ -6,7 +6,8 @@ from pydantic import ValidationError
 from datransnet.classical import METHODS
 from datransnet.errors import ParameterError
 from datransnet.models import Network, create_model
-from pipeline.study.params import Arguments, Params
+from pipeline.study.arguments import Arguments
+from pipeline.study.params import Params
 
 
 def _try(network: Network) -> None:

@@ -14,7 +14,7 @@ from datransnet.models import Network, create_model
 from pipeline.runs.provenance import environment
 from pipeline.runs.record import RunFolder
 from pipeline.runs.run import Run
-from pipeline.study.resources import Resources
+from pipeline.study.seat import Seat
 
 
 def cost(run: Run, side: int | None = None) -> dict[str, int]:
@@ -46,12 +46,12 @@ class Latency:
     device: str
 
 
-def latency(run: Run, runs: Path, resources: Resources, side: int | None = None) -> Latency:
+def latency(run: Run, runs: Path, seat: Seat, side: int | None = None) -> Latency:
     """The latency of a run's network on an image of ``side`` pixels squared, or of its recipe's size.
 
     It is measured once on each kind of device, by whoever asks first, and kept beside the run.
     """
-    device, size, threads = resources.device_here, side or run.recipe.size, resources.cpus
+    device, size, threads = seat.device_here, side or run.recipe.size, seat.cpus
     kept, name = (
         RunFolder(runs, run.key).path / f"latency-{size}-{device}-{threads}.json",
         environment(device)["device"],

@@ -20,7 +20,7 @@ from pipeline.runs.provenance import environment, git_revision, now
 from pipeline.runs.record import Record, RunFolder
 from pipeline.runs.run import Run
 from pipeline.study.protocol import PROTOCOLS
-from pipeline.study.resources import Resources
+from pipeline.study.seat import Seat
 from pipeline.study.status import Status
 
 
@@ -35,7 +35,7 @@ class Job:
         seed_number: which of that name's seeds it has, from 1.
         data: the split dataset's folder.
         runs: where runs are.
-        resources: what it occupies; with a share of a GPU it trains there, else on the CPU.
+        seat: what it occupies.
     """
 
     run: Run
@@ -44,7 +44,7 @@ class Job:
     seed_number: int
     data: Path
     runs: Path
-    resources: Resources
+    seat: Seat
 
     @property
     def folder(self) -> RunFolder:
@@ -77,7 +77,7 @@ def _fit(job: Job, device: str) -> tuple[Network, Iterator[Epoch]]:
     """A job's network, and its training."""
     import torch
 
-    torch.set_num_threads(job.resources.cpus)
+    torch.set_num_threads(job.seat.cpus)
     torch.use_deterministic_algorithms(True, warn_only=True)
     train, validation = _parts(job)
     model = build(job.run)
@@ -94,29 +94,32 @@ def _accompany(job: Job, device: str) -> None:
         pass
 
 
-def execute(job: Job) -> Generator[Epoch, None, None]:
+def execute(job: Job, patience: float = -1) -> Generator[Epoch, None, None]:
     """Train a run, or go on where it was left; a finished one yields its recorded epochs at once.
+
+    A run that another process trains is waited for, without end or for ``patience`` seconds.
 
     Whatever ends it, its record says how: done; pruned, when the listener stops listening; infeasible, when it diverges
     or memory does not suffice; failed, with the reason, and the traceback in ``error.log``.
 
     Raises:
         DATransNetError: as training does.
+        Timeout: if another process trains it for longer than that.
     """
     import torch
 
-    folder, resources = job.folder, job.resources
-    with folder.locked():
+    folder, seat = job.folder, job.seat
+    with folder.locked(patience):
         remove_partials(folder.path)
         record = folder.read()
         if record and record.status is Status.DONE:
             yield from record.history
             return
         started = record.started if record else now()
-        record = Record(job.run, started=started, git=git_revision(), environment=environment(resources.device))
+        record = Record(job.run, started=started, git=git_revision(), environment=environment(seat.device))
         folder.write(record)
         try:
-            with together(resources.processes, resources.device, _accompany, (job,)) as device:
+            with together(seat.processes, seat.device, _accompany, (job,)) as device:
                 model, epochs = _fit(job, device)
                 for metrics in epochs:
                     record = replace(record, history=[*record.history, metrics])

@@ -12,7 +12,8 @@ import torch
 from datransnet.errors import ParameterError
 from datransnet.models import create_model
 from pipeline.console import say
-from pipeline.study.params import Arguments, Params
+from pipeline.study.arguments import Arguments
+from pipeline.study.params import Params
 from pipeline.study.search_space import section_and_name
 from pipeline.study.study import Study
 

@@ -92,10 +92,14 @@ class RunFolder:
         write_text(self.record_file, json.dumps({"schema": SCHEMA, **asdict(record)}, indent=1) + "\n")
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the run, or wait for the process that does; a killed process holds nothing."""
+    def locked(self, patience: float = -1) -> Iterator[None]:
+        """Hold the run, or wait for the process that does; a killed process holds nothing.
+
+        Raises:
+            Timeout: if somebody else holds it for longer than ``patience`` seconds; below 0 the wait has no end.
+        """
         self.path.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.path / "lock"):
+        with FileLock(self.path / "lock", timeout=patience):
             yield
 
     def is_held(self) -> bool:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from datransnet.metrics import Budget, Score
-from pipeline.study.params import UNTUNED, WINNER, Arguments
+from pipeline.study.arguments import Arguments
+from pipeline.study.params import UNTUNED, WINNER
 from pipeline.study.protocol import PROTOCOLS, Protocol, ProtocolName
 
 Counts = dict[str, list[int]]

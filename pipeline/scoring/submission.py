@@ -73,7 +73,7 @@ def submit_weights(study: Study, origin: Origin, files: Sequence[Path], foreign:
         ParameterError: if there is a submission of this name.
     """
     test, trainings, digests = load_part(study.data, "test"), [], []
-    device, cost, seen = study.params.resources.device_here, None, None
+    device, cost, seen = study.params.resources.here.device_here, None, None
     for file in files:
         network, recipe = load_weights(file, foreign)
         if learnt := learnt_images(file):
@@ -94,14 +94,14 @@ def _digest(files: Iterable[Path]) -> str:
 
 
 def _cost(study: Study, network: Network, side: int) -> SubmissionCost:
-    resources = study.params.resources
-    device = resources.device_here
+    seat = study.params.resources.here
+    device = seat.device_here
     return SubmissionCost(
         parameters=parameters_of(network),
         operations=operations_of(network, side, side),
-        latency=time_network(network, side, resources.cpus, device),
+        latency=time_network(network, side, seat.cpus, device),
         size=side,
-        threads=resources.cpus,
+        threads=seat.cpus,
         device=environment(device)["device"],
     )
 

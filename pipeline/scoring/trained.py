@@ -34,7 +34,9 @@ class Trained:
         """Its score maps of a part, or of images of other data under a name of theirs, H×W each, in [0, 1]."""
         key = self.result.key
         weights = self.study.models / self.stage / f"{key}.safetensors"
-        return stored_scores(self.study.runs, self.run, weights, name, images, self.study.params.resources.device_here)
+        return stored_scores(
+            self.study.runs, self.run, weights, name, images, self.study.params.resources.here.device_here
+        )
 
 
 def all_trained(study: Study) -> list[Trained]:

@@ -80,6 +80,12 @@ class Course:
         return None
 
     @property
+    def waiting(self) -> list[Leg]:
+        """Legs that could begin now."""
+        self._advance()
+        return list(self._waiting)
+
+    @property
     def under_way(self) -> set[str]:
         """Keys of the trials that are trained right now."""
         return {self.trials[leg.trial].key for leg in self._under_way}

@@ -8,10 +8,10 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from datransnet.errors import DATransNetError, TrainingError
+from pipeline.runs.side_by_side import side_by_side
 from pipeline.search.budget import Budget
 from pipeline.search.course import Course
 from pipeline.search.schedule import Leg
-from pipeline.search.trial import side_by_side
 from pipeline.study.study import Study
 
 METRIC = "iou"

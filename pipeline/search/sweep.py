@@ -12,6 +12,7 @@ from datransnet.seeding import derive_seed
 from pipeline.console import Progress, say
 from pipeline.parallel.jobs import report_failures
 from pipeline.parallel.session import ray_session
+from pipeline.parallel.train_stage import make_jobs
 from pipeline.runs.execute import Job
 from pipeline.runs.provenance import now
 from pipeline.runs.run import Called, identifying, training_source
@@ -20,11 +21,12 @@ from pipeline.search.course import Course
 from pipeline.search.ending import Ending
 from pipeline.search.importance import importances
 from pipeline.search.listening import Failures, Listener
-from pipeline.search.memory import Memory
+from pipeline.search.memory import Memory, open_memory
 from pipeline.search.ray_tune import Legs, trainable, tuner
 from pipeline.search.sampler import Sampler
 from pipeline.search.schedule import Schedule
-from pipeline.search.trial import MakeTrial, describe
+from pipeline.search.space import Point
+from pipeline.search.trial import MakeTrial, Trial, describe, run_of
 from pipeline.study.digest import digest_of
 from pipeline.study.handover import Best, TrialResult, Tuned
 from pipeline.study.params import Params
@@ -50,8 +52,10 @@ def identity_of(params: Params, manifest: Manifest) -> str:
 
 
 @contextmanager
-def alone(study: Study, identity: str) -> Iterator[None]:
+def alone(study: Study, identity: str, patience: float = 0.0) -> Iterator[None]:
     """Lock a sweep for the duration of the block, waiting while another process holds the lock.
+
+    After ``patience`` seconds a person is told.
 
     Without the lock, two processes would each take the running trials of the other for interrupted ones. They meet
     here if two experiments of a project have the same search and differ only in later stages.
@@ -60,7 +64,7 @@ def alone(study: Study, identity: str) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / f"{identity}.lock")
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=patience)
     except Timeout:
         say("tune: another process runs this very search; its trials will be found when it ends.")
         lock.acquire()
@@ -146,6 +150,26 @@ class Sweep:
             importances=importances(plan.space, course.standings),
             pareto=[row.number for row in complete if not any(other.dominates(row) for other in complete)],
         )
+
+
+def sweeps_of(study: Study) -> dict[str, Sweep]:
+    """The sweep of each network of a study, by its name, with what earlier starts have left."""
+    params, found = study.params, {}
+    for name, own in params.by_network.items():
+        memory = open_memory(study, own.tune, f"{params.study}-{identity_of(own, study.manifest)}")
+        found[name] = Sweep.of(own, memory, _trials(study, name, own))
+    return found
+
+
+def _trials(study: Study, network: str, params: Params) -> MakeTrial:
+    """What makes the trials of one network."""
+
+    def make(point: Point) -> Trial:
+        runs = [run_of(params, study.manifest, point, replicate) for replicate in range(params.tune.seeds)]
+        name = f"trial-{runs[0].key[:6]}"
+        return Trial(dict(point), make_jobs(study, [(network, name, run) for run in runs]))
+
+    return make
 
 
 def run_sweeps(study: Study, sweeps: Mapping[str, Sweep], identity: str) -> None:

@@ -1,18 +1,17 @@
 """A trial of the search: a point of the space, the runs it stands for, and how they train side by side."""
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice, zip_longest
 from statistics import fmean
 from typing import Any
 
 from datransnet.data.manifest import Manifest
-from datransnet.errors import TrainingError
 from pipeline.console import Row
 from pipeline.runs.cost import cost, latency
-from pipeline.runs.execute import Job, execute, row_of
+from pipeline.runs.execute import Job, row_of
+from pipeline.runs.plan import plan
 from pipeline.runs.record import Record
-from pipeline.runs.run import Run, plan
+from pipeline.runs.run import Run
 from pipeline.search.space import Point, decoded
 from pipeline.study.handover import TrialResult
 from pipeline.study.params import Params
@@ -82,7 +81,7 @@ class Trial:
         if {"parameters", "operations"} & set(objectives):
             found |= cost(job.run)
         if "latency" in objectives:
-            found["latency"] = latency(job.run, job.runs, job.resources).latency
+            found["latency"] = latency(job.run, job.runs, job.seat).latency
         return {name: found[name] for name in objectives if name in found}
 
     def row(self) -> Row:
@@ -103,27 +102,6 @@ def run_of(params: Params, manifest: Manifest, point: Point, replicate: int = 0)
         section, name = section_and_name(key)
         (model if section == "model" else recipe)[name] = decoded(params.tune.space[key], value)
     return plan(params, manifest, model, replace(params.recipe, **recipe), replicate)
-
-
-def side_by_side(jobs: list[Job], until: int) -> Generator[float, None, None]:
-    """Train a trial's seeds epoch by epoch up to one; yields the mean of their best validation IoU.
-
-    Raises:
-        TrainingError: if a seed's run diverges, or did so earlier: the search has other points to try.
-    """
-    for job in jobs:
-        record = job.folder.read()
-        if record and record.status is Status.INFEASIBLE:
-            raise TrainingError(record.reason)
-    runs = [execute(job) for job in jobs]
-    best = [0.0] * len(jobs)
-    try:
-        for epochs in islice(zip_longest(*runs), until):
-            best = [epoch["best_iou"] if epoch else value for epoch, value in zip(epochs, best, strict=True)]
-            yield fmean(best)
-    finally:
-        for run in runs:
-            run.close()
 
 
 def describe(number: int, trial: Trial, status: Status, epochs: int, costs: Mapping[str, float]) -> TrialResult:

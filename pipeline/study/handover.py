@@ -14,7 +14,7 @@ from pydantic import JsonValue, TypeAdapter, ValidationError
 from datransnet.atomic import write_text
 from datransnet.engine.recipe import Recipe
 from datransnet.errors import DataError
-from pipeline.study.params import Arguments
+from pipeline.study.arguments import Arguments
 from pipeline.study.status import Status
 from pipeline.study.study import Study
 
@@ -162,8 +162,13 @@ def read_searches(study: Study) -> Searches:
 
 def winners(study: Study) -> dict[str, tuple[Arguments, Recipe]]:
     """Network and recipe that each search chose, at the full number of epochs, by the network's name."""
+    return winners_of(read_searches(study), study)
+
+
+def winners_of(searches: Searches, study: Study) -> dict[str, tuple[Arguments, Recipe]]:
+    """The same from what the searches found."""
     found = {}
-    for name, tuned in read_searches(study).networks.items():
+    for name, tuned in searches.networks.items():
         best, epochs = tuned.best, study.params.by_network[name].recipe.epochs
         found[name] = best.model, Recipe(**{**vars(best.recipe), "epochs": epochs})
     return found

@@ -13,13 +13,12 @@ from datransnet.engine.recipe import Recipe
 from datransnet.errors import ParameterError, did_you_mean
 from datransnet.metrics.conventions import CONVENTIONS
 from datransnet.metrics.operating import Budget
+from pipeline.study.arguments import Arguments
 from pipeline.study.protocol import PROTOCOLS, Protocol, ProtocolName
 from pipeline.study.resources import Cluster, Resources
 from pipeline.study.search_space import Choice, Interval, Tune, section_and_name
 from pipeline.study.section import Strict
 
-Arguments = dict[str, Any]
-"""Name and keyword arguments of a network, as JSON holds them."""
 WINNER = "full"
 """The variant that is the winner of the subject's search as it is."""
 UNTUNED = "untuned"

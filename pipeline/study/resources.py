@@ -5,6 +5,7 @@ import os
 
 from pydantic import Field, field_validator, model_validator
 
+from pipeline.study.seat import Seat
 from pipeline.study.section import Strict
 
 
@@ -45,13 +46,14 @@ class Resources(Strict):
         return "cuda" if self.share else "cpu"
 
     @property
-    def device_here(self) -> str:
-        """Where torch works in this process, which need not have the GPUs that trainings of a cluster have."""
-        if self.gpus == 0:
-            return "cpu"
-        import torch
+    def seat(self) -> Seat:
+        """What a training needs to know of it."""
+        return Seat(self.processes, self.cpus, self.device)
 
-        return "cuda" if torch.cuda.is_available() else "cpu"
+    @property
+    def here(self) -> Seat:
+        """The same for what this process does itself, before GPUs have been measured too."""
+        return Seat(self.processes, self.cpus, "cpu" if self.gpus == 0 else "cuda")
 
 
 class Cluster(Strict):

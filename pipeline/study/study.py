@@ -12,7 +12,8 @@ from pathlib import Path
 from datransnet.data.manifest import Manifest
 from datransnet.errors import ParameterError
 from datransnet.foreign_code import code_digest, remember_place
-from pipeline.study.params import Arguments, Model, Params
+from pipeline.study.arguments import Arguments
+from pipeline.study.params import Model, Params
 from pipeline.study.read_params import read_params
 from pipeline.study.sqlite import SQLITE, sqlite_address, sqlite_file
 

@@ -13,9 +13,9 @@ from datransnet.data.manifest import Manifest
 from datransnet.engine.distributed import together
 from datransnet.errors import DATransNetError, LostError, TrainingError
 from pipeline.runs.execute import Job, execute, load_trained
-from pipeline.runs.run import plan
+from pipeline.runs.plan import plan
 from pipeline.study.read_params import parse_params
-from pipeline.study.resources import Resources
+from pipeline.study.seat import Seat
 from tests.datransnet.foreign import write_classes
 from tests.pipeline.conftest import StudyFolder, tiny_params
 
@@ -27,7 +27,7 @@ def job(scenes, tmp_path):
     content["recipe"] |= {"loss": "soft_iou_bce", "lr": 1e-4}  # Adam magnifies what rounding leaves of no gradient
     params, manifest = parse_params(content, "tiny"), Manifest.read(scenes / "manifest.json")
     run = plan(params, manifest, params.model.arguments(), params.recipe, 0)
-    return Job(run, "datransnet", "full", 1, scenes, tmp_path / "two", Resources(processes=2))
+    return Job(run, "datransnet", "full", 1, scenes, tmp_path / "two", Seat(processes=2))
 
 
 @pytest.fixture(params=["resunet", "mshnet", "external"])
@@ -45,7 +45,7 @@ def other_job(job, request, tmp_path):
 @pytest.mark.parametrize("side_weight", [0.0, 1.0])
 def test_two_processes_train_any_network_as_one_does(other_job, tmp_path, side_weight):
     job = replace(other_job, run=replace(other_job.run, recipe=replace(other_job.run.recipe, side_weight=side_weight)))
-    alone = replace(job, runs=tmp_path / "one", resources=Resources())
+    alone = replace(job, runs=tmp_path / "one", seat=Seat())
     assert losses(execute(job)) == pytest.approx(losses(execute(alone)), rel=1e-4)
 
 
@@ -54,7 +54,7 @@ def losses(epochs):
 
 
 def test_two_processes_train_what_one_does(job, tmp_path):
-    alone = replace(job, runs=tmp_path / "one", resources=Resources())
+    alone = replace(job, runs=tmp_path / "one", seat=Seat())
     expected = losses(execute(alone))
     cut_off = execute(job)
     assert next(cut_off)["loss"] == pytest.approx(expected[0], rel=1e-5)

@@ -12,15 +12,16 @@ from datransnet.engine import fit
 from datransnet.errors import ParameterError, TrainingError
 from pipeline.runs.check_models import check_models
 from pipeline.runs.execute import Job, execute
+from pipeline.runs.side_by_side import side_by_side
 from pipeline.search.budget import Budget
 from pipeline.search.memory import open_memory
 from pipeline.search.schedule import Standing
 from pipeline.search.space import active, is_complete, suggest
 from pipeline.search.sweep import identity_of
-from pipeline.search.trial import Trial, run_of, side_by_side
+from pipeline.search.trial import Trial, run_of
 from pipeline.study.handover import TrialResult
 from pipeline.study.read_params import parse_params
-from pipeline.study.resources import Resources
+from pipeline.study.seat import Seat
 from pipeline.study.study import Study
 from tests.pipeline.conftest import StudyFolder, tiny_params
 
@@ -174,7 +175,7 @@ def make_trial(scenes, tmp_path):
         plan, manifest = parse_params(content, "tiny"), Manifest.read(scenes / "manifest.json")
         runs = [run_of(plan, manifest, point, seed) for seed in range(seeds)]
         named = enumerate(runs, 1)
-        return Trial(point, [Job(run, "datransnet", "t", n, scenes, tmp_path, Resources()) for n, run in named])
+        return Trial(point, [Job(run, "datransnet", "t", n, scenes, tmp_path, Seat()) for n, run in named])
 
     return made
 
