@@ -19,7 +19,7 @@ WITHOUT_GIT = d="$$PWD"; until [ -e "$$d/.git" ] || [ -z "$$d" ]; do d="$${d%/*}
   if [ -z "$$d" ] || git check-ignore --quiet . 2>/dev/null; then $(VENV)/bin/python -m dvc config --local core.no_scm true; fi
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test test-faults test-cluster test-exports test-oldest check notebooks recompute lint bench ui ui-search docs lock clean
+.PHONY: help setup repro test test-faults test-cluster test-slurm test-exports test-oldest check notebooks recompute lint bench ui ui-search docs lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 12
@@ -53,6 +53,9 @@ notebooks: $(VENV)/.ready ## run the notebooks on the finished study
 recompute: $(VENV)/.ready ## every number of the main table again, by other code, from stored scores
 	python -m pytest -m finished -s tests/pipeline/test_recomputation.py
 
+test-slurm: $(VENV)/.ready ## workers and stages under a real Slurm on three machines (root, iproute2, slurmctld, slurmd, munge; skips without)
+	python -m pytest -m slurm tests/cluster
+
 test-exports: $(VENV)/.ready ## the metadata of an exported study by their formats' own validators, in .validators (two minutes)
 	$(call quoted,$(PYTHON)) -m venv .validators
 	.validators/bin/python -m pip install --quiet "mlcroissant==1.1.1" "roc-validator==0.13.0" "rocrate==0.11.0"
@@ -68,7 +71,7 @@ test-oldest: ## the library's tests on the oldest versions that it allows, in .o
 	.oldest/bin/python -m pytest -n 2 -p no:cacheprovider tests/datransnet datransnet
 
 check: export DATRANSNET_RUNS ?= 40
-check: lint test test-faults test-cluster test-exports ## all that a change must pass (50 minutes): lint, tests, the study and its numbers again
+check: lint test test-faults test-cluster test-slurm test-exports ## all that a change must pass (50 minutes): lint, tests, the study and its numbers again
 	$(MAKE) repro recompute notebooks
 
 lint: $(VENV)/.ready ## check style and types

@@ -242,10 +242,8 @@ def verify(
 def export(
     study: Annotated[Path, typer.Argument(help="Folder of a finished study.")],
     out: Annotated[Path, typer.Option(help="A folder that does not exist yet.")],
+    licence: Annotated[str, typer.Option(help="Address of the licence under which you give it away.")],
     images: Annotated[bool, typer.Option("--images", help="With the split images, if their terms allow it.")] = False,
-    licence: Annotated[
-        str, typer.Option(help="Address of the licence of what is exported.")
-    ] = "https://creativecommons.org/licenses/by/4.0/",
     debug: Debug = False,
 ) -> None:
     """Write a finished study as a folder to publish, with metadata as RO-Crate and Croissant."""

@@ -11,6 +11,9 @@ from pipeline.runs.worker import work as train
 from pipeline.search.lacking import lacking
 from pipeline.study.study import Study
 
+LATE = 75
+"""The exit code when time was over before the work was: ``EX_TEMPFAIL`` of sysexits.h, to be tried again."""
+
 
 def work(study: Study, minutes: float | None) -> None:
     """Train until nothing is lacking, or for some minutes.
@@ -18,6 +21,7 @@ def work(study: Study, minutes: float | None) -> None:
     Raises:
         ParameterError: if the parameters name what cannot be trained, or what only the stage can do.
         DATransNetError: naming what failed, after all else is trained.
+        SystemExit: with `LATE`, if the minutes were over first.
     """
     study = with_share(study)
     check_models(study.params)
@@ -29,8 +33,11 @@ def tell(worked: Worked) -> None:
 
     Raises:
         DATransNetError: naming what failed.
+        SystemExit: with `LATE`, if time was over first.
     """
     say(f"work: {len(worked.trained)} trained, {len(worked.failed)} failed, {worked.left} left")
     if worked.failed:
         lines = "\n".join(f"  {name}: {reason}" for name, reason in worked.failed.items())
         raise DATransNetError(f"work: {len(worked.failed)} failed; the same command tries them again.\n{lines}")
+    if worked.late:
+        raise SystemExit(LATE)

@@ -31,22 +31,25 @@ TYPES = {".safetensors": "application/octet-stream", ".npz": "application/zip", 
 Entity = dict[str, Any]
 
 
-def crate_of(study: Study, files: Mapping[str, Path], licence: str) -> Entity:
+def crate_of(study: Study, files: Mapping[str, Path], licence: str, today: str) -> Entity:
     """The metadata of an exported study.
 
     Args:
         study: that is exported.
         files: everything in the exported folder but the metadata, by its path there.
-        licence: an address, of what the authors give away.
+        licence: an address, of what the authors give away; images and masks have the terms of their dataset.
+        today: date of publication, YYYY-MM-DD.
     """
     results = Results.read(study)
     evaluation = results.evaluation
-    records = [RunFolder(study.runs, run.key).read() for run in evaluation.runs]
+    tried = [key for tuned in results.searches.networks.values() for trial in tuned.trials for key in trial.keys]
+    keys = [run.key for run in evaluation.runs]
+    records = [RunFolder(study.runs, key).read() for key in dict.fromkeys([*keys, *tried])]
     began, ended = (
         [getattr(record, name) for record in records if record is not None] for name in ("started", "finished")
     )
     inputs = [name for name in files if name == "params.yaml" or name.startswith("data/")]
-    outputs = [name for name in files if name.split("/")[0] in ("results", "models", "reports", "runs")]
+    outputs = [name for name in files if name.split("/")[0] in ("results", "models", "reports", "runs", "submissions")]
     revision = next((record.git for record in records if record is not None), "unknown")
     network, dataset = winner_name(evaluation), evaluation.dataset
     root: Entity = {
@@ -56,7 +59,7 @@ def crate_of(study: Study, files: Mapping[str, Path], licence: str) -> Entity:
         "name": f"{network} on {dataset.name} {dataset.split}: study {study.params.study}",
         "description": f"Search, trainings, scores and report of a study of infrared small target segmentation: "
         f"{', '.join(evaluation.networks)} on {dataset.name} {dataset.split}, protocol {evaluation.protocol}.",
-        "datePublished": max(ended, default=""),
+        "datePublished": today,
         "license": {"@id": licence},
         "hasPart": _references(sorted(files)),
         "mainEntity": {"@id": WORKFLOW},
@@ -82,7 +85,11 @@ def crate_of(study: Study, files: Mapping[str, Path], licence: str) -> Entity:
         ),
         "about": {"@id": "./"},
     }
+    terms = study.params.data.card.terms
     described_files = [_file(name, path, revision) for name, path in sorted(files.items())]
+    for entity in described_files:
+        if entity["@id"].endswith(".png") and entity["@id"].startswith("data/"):
+            entity["license"] = terms
     graph = [described, root, action, *_context(licence), *described_files]
     return {"@context": CONTEXT, "@graph": graph}
 

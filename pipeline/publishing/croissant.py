@@ -58,7 +58,7 @@ FIELDS = {
 """Fields of the manifest's items: type and description."""
 
 
-def croissant_of(manifest: Manifest, card: Card, path: Path, name: str, licence: str, published: str) -> dict[str, Any]:
+def croissant_of(manifest: Manifest, card: Card, path: Path, name: str, published: str) -> dict[str, Any]:
     """The metadata of a split dataset, without its images: these are fetched from where their authors have them.
 
     Args:
@@ -66,7 +66,6 @@ def croissant_of(manifest: Manifest, card: Card, path: Path, name: str, licence:
         card: of the dataset.
         path: of the manifest's file.
         name: of that file beside the metadata.
-        licence: an address, of the metadata and the manifest; the images' terms are told in the description.
         published: date of publication, YYYY-MM-DD.
     """
     pages = [source.page for source in card.sources]
@@ -76,9 +75,9 @@ def croissant_of(manifest: Manifest, card: Card, path: Path, name: str, licence:
         "conformsTo": "http://mlcommons.org/croissant/1.0",
         "name": f"{manifest.dataset}-{manifest.split}",
         "description": f"{manifest.dataset}, split {manifest.split}: {len(manifest.items)} infrared images with small "
-        f"targets, and their masks. Digest {manifest.digest}. Terms of the images: {card.terms}.",
+        f"targets, and their masks. Digest {manifest.digest}.",
         "citeAs": card.citation,
-        "license": licence,
+        "license": card.terms,
         "url": pages[0] if pages else "https://arxiv.org/abs/2409.19599",
         "version": "1.0.0",
         "datePublished": published,

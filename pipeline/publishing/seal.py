@@ -10,17 +10,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from datransnet.atomic import write_text
+from datransnet.data.manifest import PARTS
 from datransnet.errors import DataError
 from pipeline.runs.record import RunFolder
 from pipeline.runs.trained import read_trained
+from pipeline.scoring.classical import method_file
 from pipeline.study.handover import read_searches
+from pipeline.study.outputs import FILES, FOLDERS, PAGES
 from pipeline.study.status import Status
 from pipeline.study.study import Study
 
 SEAL = "reports/SHA256SUMS"
-FOLDERS = ("results", "models", "reports")
-"""Folders of the study with what its stages wrote, besides the split dataset."""
-UNSEALED = (SEAL, ".gitignore")
 
 
 def digest_of_file(path: Path) -> str:
@@ -68,20 +68,21 @@ def files_of(study: Study) -> dict[str, Path]:
     Of runs these are the records that can no longer change, the weights, and the stored scores.
     """
     found = {"params.yaml": study.folder / "params.yaml"}
-    found |= own_files(study.folder, study.data.relative_to(study.folder).as_posix())
+    found |= own_files(study.folder)
+    found |= {path.relative_to(study.folder).as_posix(): path for path in study.data.rglob("*")}
     for path in _of_runs(study):
         found["runs/" + path.relative_to(study.runs).as_posix()] = path
     return {name: path for name, path in found.items() if path.is_file()}
 
 
-def own_files(study: Path, *folders: str) -> dict[str, Path]:
-    """What stages wrote into a study's folder, besides its data in further ``folders``, by its names in the seal."""
-    found = {}
-    for path in (path for name in (*FOLDERS, *folders) for path in (study / name).rglob("*") if path.is_file()):
-        name = path.relative_to(study).as_posix()
-        if name not in UNSEALED and path.name not in UNSEALED:
-            found[name] = path
-    return found
+def own_files(study: Path) -> dict[str, Path]:
+    """What stages wrote into a study's folder besides its data, by its names in the seal; nothing of anybody else's."""
+    found = {name: study / name for name in (*FILES, *PAGES) if name != SEAL}
+    for folder, pattern in FOLDERS.items():
+        for path in (study / folder).rglob("*"):
+            if re.fullmatch(pattern, path.relative_to(study / folder).as_posix()):
+                found[path.relative_to(study).as_posix()] = path
+    return {name: path for name, path in found.items() if path.is_file()}
 
 
 def _of_runs(study: Study) -> Iterator[Path]:
@@ -95,6 +96,6 @@ def _of_runs(study: Study) -> Iterator[Path]:
         yield folder.record_file
         yield folder.weights
         if key in trained:
-            yield from folder.path.glob("*-logits.npz")
+            yield from (folder.path / f"{part}-logits.npz" for part in PARTS)
     for method in study.params.evaluate.methods:
-        yield from (study.runs / ".methods").glob(f"{method}-*/test.npz")
+        yield method_file(study, method)

@@ -16,20 +16,22 @@ import numpy as np
 import pandas as pd
 
 from datransnet.data.dataset import Images, load_part
-from datransnet.data.manifest import image_digest, pair_digest
+from datransnet.data.manifest import Part, image_digest, pair_digest
 from datransnet.data.score_maps import find_predictions, read_scores
 from datransnet.metrics.counts import Scores
 from datransnet.metrics.logit_levels import to_scores
 from pipeline.publishing.seal import digest_of_file, own_files, place_of, read_seal
 from pipeline.reporting.results import Results, board_of, tables_of
-from pipeline.runs.record import RunFolder
+from pipeline.runs.record import Record, RunFolder
 from pipeline.runs.run import seed_numbers
-from pipeline.runs.trained import read_trained
+from pipeline.runs.trained import TrainedRun, read_trained
 from pipeline.scoring.classical import method_file, method_scores
 from pipeline.scoring.evaluation import ScoredPeer, ScoredRun
-from pipeline.scoring.score_run import scored
+from pipeline.scoring.score_run import operating_points, scored
 from pipeline.scoring.submission import entry_of, scores_file, stored_maps
 from pipeline.scoring.submitted import FOLDER, read_submissions
+from pipeline.study.handover import read_searches
+from pipeline.study.status import Status
 from pipeline.study.study import Study
 
 TOLERANCE = 1e-6
@@ -139,26 +141,52 @@ def _evaluated_digest(study: Study) -> str:
 def _runs(study: Study) -> Looked:
     """Every trained run has the key that its parameters give, and its record says what its stage handed on."""
     missing = 0
+    evaluated: dict[str, list[tuple[str | int | float, ...]]] = {}
+    for run in Results.read(study).evaluation.runs:
+        evaluated.setdefault(run.stage, []).append(
+            (run.key, run.network, run.variant, run.seed_number, run.seed, run.val_iou, run.best_epoch)
+        )
     for stage in ("train", "ablate"):
         runs = read_trained(study, stage)
-        numbers = seed_numbers(run.variant for run in runs)
-        for handed, number in zip(runs, numbers, strict=True):
+        for handed, number in zip(runs, seed_numbers(run.variant for run in runs), strict=True):
             name = f"{handed.variant}, seed {number} ({handed.key})"
-            record = RunFolder(study.runs, handed.key).read()
-            if handed.run.key != handed.key:
-                yield name, "its key is not that of its parameters"
-            elif handed.run.data_digest != study.manifest.digest:
-                yield name, "was trained on other data"
-            elif record is None:
-                missing += 1
-            elif record.run.key != handed.key:
-                yield name, "its record is of another run"
-            elif record.best_iou != handed.val_iou:
-                yield name, "its record has another validation IoU"
-            else:
-                yield name, ""
+            record = RunFolder(_runs_folder(study), handed.key).read()
+            missing += record is None
+            yield name, _fault_of(handed, record, study.manifest.digest)
+        told = [
+            (run.key, run.network, run.variant, run.seed_number, run.run.seed, run.val_iou, run.best_epoch)
+            for run in runs
+        ]
+        yield f"evaluation of stage {stage}", "" if told == evaluated.get(stage, []) else "is of other runs"
+    for network, tuned in read_searches(study).networks.items():
+        for trial in tuned.trials:
+            record = RunFolder(_runs_folder(study), trial.key).read()
+            if record is not None and record.status is Status.DONE and len(trial.keys) == 1:
+                same = [epoch["best_iou"] for epoch in record.history][: len(trial.history)] == trial.history
+                yield f"{network}, trial {trial.number}", "" if same else "its record tells of another course"
     if missing:
         raise Unseen(f"the records of {missing} runs are not here")
+
+
+def _fault_of(handed: TrainedRun, record: Record | None, data: str) -> str:
+    """What is wrong with what a stage handed on of a run; nothing if its record is not here."""
+    if handed.run.key != handed.key:
+        return "its key is not that of its parameters"
+    if handed.run.data_digest != data:
+        return "was trained on other data"
+    if record is None:
+        return ""
+    if record.run.key != handed.key:
+        return "its record is of another run"
+    if (record.best_iou, record.history[-1]["best_epoch"]) != (handed.val_iou, handed.best_epoch):
+        return "its record has another validation IoU"
+    return ""
+
+
+def _runs_folder(study: Study) -> Path:
+    """Where the study's runs are: in its own folder, as in an export, else in its project."""
+    own = study.folder / "runs"
+    return own if own.is_dir() else study.runs
 
 
 def _scores(study: Study) -> Looked:
@@ -167,42 +195,51 @@ def _scores(study: Study) -> Looked:
     if evaluation.ids != test.ids:
         yield "test images", "are not those of the evaluation"
         return
-    missing = 0
+    selecting, missing = evaluation.rules.selects_on, 0
+    selection = load_part(study.data, selecting)
     for each in evaluation.scored:
-        maps = _maps(study, each, test)
+        maps = _maps(study, each, test, "test")
         if maps is None:
             missing += 1
             continue
         measured = scored(maps, test, evaluation.conventions, len(os.sched_getaffinity(0)))[0]
         again = asdict(measured)
+        if isinstance(each, ScoredRun) and each.operating:
+            choosing = _maps(study, each, selection, selecting)
+            if choosing is not None:
+                budgets = study.params.evaluate.budgets
+                pairs = (choosing, selection), (maps, test)
+                again["operating"] = _plain(operating_points(*pairs, evaluation.conventions[0], budgets))
         wrong = [name for name, value in again.items() if not _same(value, _plain(getattr(each, name)))]
         yield each.label, f"other {', '.join(wrong)} than its scores give" if wrong else ""
     if missing:
         raise Unseen(f"the scores of {missing} runs are not here")
 
 
-def _maps(study: Study, each: ScoredRun | ScoredPeer, test: Images) -> Sequence[Scores] | None:
-    """Stored scores of the test part, None where they are not here."""
+def _maps(study: Study, each: ScoredRun | ScoredPeer, images: Images, part: Part) -> Sequence[Scores] | None:
+    """Stored scores of a part, None where they are not here; other people's are of the test part."""
     if isinstance(each, ScoredRun):
-        path = RunFolder(study.runs, each.key).path / "test-logits.npz"
+        path = RunFolder(_runs_folder(study), each.key).path / f"{part}-logits.npz"
         if not path.exists():
             return None
         with np.load(path) as archive:
-            return [to_scores(archive[id_]) for id_ in test.ids]
+            return [to_scores(archive[id_]) for id_ in images.ids]
     if each.variant in study.params.evaluate.methods:
-        return method_scores(study, each.variant, test) if method_file(study, each.variant).exists() else None
+        return method_scores(study, each.variant, images) if method_file(study, each.variant).exists() else None
     folder = study.named(study.params.evaluate.peers[each.variant])
     if not folder.exists():
         return None
     found = find_predictions(folder.resolve(), study.data / "test" / "masks")
     paths = dict(zip(found.ids, found.scores, strict=True))
-    return [read_scores(paths[id_]) for id_ in test.ids]
+    return [read_scores(paths[id_]) for id_ in images.ids]
 
 
 def _plain(value: Any) -> Any:
     """A dataclass, or a dictionary of them, as plain values."""
     if isinstance(value, dict):
         return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
     return asdict(value) if hasattr(value, "__dataclass_fields__") else value
 
 
@@ -243,7 +280,7 @@ def _submissions(study: Study) -> Looked:
     for each in submissions:
         for number, entry in enumerate(each.entries, 1):
             maps = stored_maps(scores_file(study.folder / FOLDER / each.name, number), test)
-            again = asdict(entry_of(study, entry.key, each.name, maps, test))
+            again = asdict(entry_of(study, entry.key, each.name, maps, test, list(entry.counts)))
             wrong = [name for name, value in again.items() if not _same(value, _plain(getattr(entry, name)))]
             told = f"{each.name}, training {number}"
             yield told, f"other {', '.join(wrong)} than its scores give" if wrong else ""

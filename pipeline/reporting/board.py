@@ -90,6 +90,16 @@ class Entry:
     place: Place = field(default_factory=lambda: Place(0, 0, 0))
     before: tuple[str, ...] = ()
 
+    @property
+    def marked(self) -> str:
+        """The title with the mark."""
+        return f"{self.title} {self.mark}".strip()
+
+    @property
+    def plain(self) -> str:
+        """The title without what tells it apart on its own board."""
+        return self.title.partition(" (")[0]
+
 
 @dataclass(frozen=True)
 class Board:
@@ -130,9 +140,14 @@ def _board(part: str, studies: Sequence[Finished]) -> Board:
                 f"{first.dataset.digest[:12]} and {study.evaluation.dataset.digest[:12]}). Split both alike, or leave "
                 "one out."
             )
-    common = [name for name in first.conventions if all(name in each.evaluation.conventions for each in studies)]
+    scored = [run.counts for study in studies for run in study.evaluation.scored]
+    scored += [entry.counts for study in studies for each in study.submissions for entry in each.entries]
+    common = [name for name in first.conventions if all(name in counts for counts in scored)]
     if not common:
-        raise DataError(f"The studies of {part} have no convention in common. Name one in evaluate.conventions of all.")
+        raise DataError(
+            f"The studies of {part} and what was submitted have no convention in common. Name one in "
+            "evaluate.conventions of all, and submit again what was not scored under it."
+        )
     entries = _told_apart([entry for study in studies for entry in _entries(study, common[0])])
     ranked = places([gather(_repeated(entry), "iou") for entry in entries])
     placed = [
@@ -185,7 +200,7 @@ def _entries(study: Finished, convention: str) -> list[Entry]:
                 peer.variant,
                 peer.variant,
                 study.name,
-                "",
+                MARKS["validation" if timed else "unknown"],
                 [peer.counts[convention]],
                 [],
                 None,
@@ -200,12 +215,13 @@ def _submitted(study: Finished, submission: Submission, convention: str) -> Entr
     """The line of a submission.
 
     Raises:
-        DataError: if it was scored on other images, or not under the convention.
+        DataError: if it was scored on other images.
     """
     if submission.data_digest != study.evaluation.dataset.digest:
-        raise DataError(f"{submission.name} was submitted to {study.name} for other images: submit it again.")
-    if any(convention not in entry.counts for entry in submission.entries):
-        raise DataError(f"{submission.name} was not scored under {convention}: submit it again.")
+        raise DataError(
+            f"{submission.name} was submitted to {study.name} for other images: move submissions/{submission.name} "
+            "away and submit it again."
+        )
     price = None
     if (cost := submission.cost) is not None:
         device = _told(cost.device, cost.threads)

@@ -1,6 +1,7 @@
 """Boards as tables: a line a network, its results and its place, what it costs, and which to take."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from statistics import fmean
 
 from pipeline.reporting.board import Board, Entry, Price
@@ -35,12 +36,12 @@ def choice_table(board: Board, name: str) -> Table:
         if not quick:
             break
         best = quick[0]
-        open_ = [entry.title for entry in quick[1:] if entry.title not in best.before]
+        open_ = [entry.marked for entry in quick[1:] if entry.title not in best.before]
         iou = estimates(best.counts, ["iou"])["iou"]
         rows.append(
             {
                 "images a second": str(rate),
-                "take": best.title,
+                "take": best.marked,
                 "IoU (%)": cell(iou, "iou"),
                 "latency (ms)": f"{best.price.latency:.1f}" if best.price else "",
                 "as good for all that is known": ", ".join(open_),
@@ -49,7 +50,7 @@ def choice_table(board: Board, name: str) -> Table:
         values.append({"rate": rate, "take": best.title, "iou": iou.mean, "open": "; ".join(open_)})
     note = (
         f"The highest mean IoU (convention {board.convention}) of those that are quick enough on {_where(board)}; "
-        "other images and machines take other times."
+        f"other images and machines take other times.{_marks(board.entries)}"
     )
     return Table(name, f"Which to take, {board.dataset}", note, rows, values)
 
@@ -72,7 +73,7 @@ def board_table(board: Board, name: str) -> Table:
     untuned = any(entry.untuned for entry in board.entries)
     for entry in board.entries:
         estimated, price = estimates(entry.counts, list(COLUMNS)), entry.price
-        row = {"network": f"{entry.title} {entry.mark}".strip(), "place": place_cell(entry.place)}
+        row = {"network": entry.marked, "place": place_cell(entry.place)}
         row |= {"surely before": _named(entry, board), "seeds": str(len(entry.counts)), **cells(estimated)}
         line: Numbers = {"network": entry.title, "study": entry.study, "seeds": len(entry.counts)}
         line |= {"place": entry.place.place, "place_best": entry.place.best, "place_worst": entry.place.worst}
@@ -88,10 +89,7 @@ def board_table(board: Board, name: str) -> Table:
         f"over images], 95 %. {RULE} Latency: one image of {_where(board)}. Training: one, as it ran, with "
         "whatever ran beside it. Search: all trials, as they were trained."
     )
-    if any(entry.mark == MARKS["unknown"] for entry in board.entries):
-        note += f" {MARKS['unknown']}: it is not known what its weights were chosen on."
-    if any(entry.mark == MARKS["test"] for entry in board.entries):
-        note += f" {MARKS['test']}: chosen on the test part."
+    note += _marks(board.entries)
     if untuned:
         note += (
             " ΔIoU by tuning: against the same network as it was given, without what its search has found [95 % "
@@ -118,21 +116,34 @@ def _price_cells(price: Price | None) -> dict[str, str]:
 
 
 def _across(found: Sequence[Board]) -> Table:
-    """IoU and place on every dataset, by the mean of the places."""
+    """IoU and place on every dataset, by the mean of the places; networks of one name are one line."""
     lines: dict[str, dict[str, str]] = {}
     values: dict[str, Numbers] = {}
     for board in found:
         for entry in board.entries:
-            name = entry.title
-            lines.setdefault(name, {"network": f"{name} {entry.mark}".strip()})
-            values.setdefault(name, {"network": name})
+            lines.setdefault(entry.name, {"network": entry.plain})
+            values.setdefault(entry.name, {"network": entry.name})
             estimated = estimates(entry.counts, ["iou"])["iou"]
-            lines[name][f"IoU (%), {board.dataset}"] = cell(estimated, "iou")
-            lines[name][f"place, {board.dataset}"] = place_cell(entry.place)
-            values[name][f"iou, {board.dataset}"] = estimated.mean
-            values[name][f"place, {board.dataset}"] = entry.place.place
+            lines[entry.name][f"IoU (%), {board.dataset}"] = f"{cell(estimated, 'iou')} {entry.mark}".strip()
+            lines[entry.name][f"place, {board.dataset}"] = place_cell(entry.place)
+            values[entry.name][f"iou, {board.dataset}"] = estimated.mean
+            values[entry.name][f"place, {board.dataset}"] = entry.place.place
+    titles = Counter(line["network"] for line in lines.values())
+    for name, line in lines.items():
+        if titles[line["network"]] > 1:
+            line["network"] += f" ({name})"
     columns = [f"{what}, {board.dataset}" for board in found for what in ("IoU (%)", "place")]
     order = sorted(lines, key=lambda name: fmean(v for key, v in values[name].items() if key.startswith("place, ")))
     rows = [{"network": lines[name]["network"], **{key: lines[name].get(key, "") for key in columns}} for name in order]
-    note = f"Sorted by the mean place over the datasets that a network has results on. {RULE}"
+    note = (
+        "Sorted by the mean place over the datasets that a network has results on; networks that studies call the same "
+        f"are one line. {RULE}{_marks(entry for board in found for entry in board.entries)}"
+    )
     return Table("leaderboard", "All datasets", note, rows, [values[name] for name in order])
+
+
+def _marks(entries: Iterable[Entry]) -> str:
+    """What the marks mean that stand beside some entries."""
+    marks = {entry.mark for entry in entries}
+    told = f" {MARKS['unknown']}: it is not known what its weights were chosen on." if MARKS["unknown"] in marks else ""
+    return told + (f" {MARKS['test']}: chosen on the test part." if MARKS["test"] in marks else "")

@@ -12,8 +12,8 @@ from pipeline.reporting.figures import COLOURS, save
 from pipeline.reporting.statistics import LEAST_SEEDS, estimates
 from pipeline.reporting.tuning_curve import tuning_curve
 
-MARKERS = "osD^vP*X"
-"""Colours repeat after eight lines; then the marker is another."""
+MARKERS, DASHES = "osD^vP*X", ("-", "--", "-.", ":")
+"""Colours repeat after eight lines; then the marker and the line's style are others."""
 
 
 def draw_leaderboard(found: Sequence[Board], folder: Path, name: str = "leaderboard") -> None:
@@ -27,7 +27,7 @@ def draw_leaderboard(found: Sequence[Board], folder: Path, name: str = "leaderbo
     figure, axes = plt.subplots(*shape, figsize=size, squeeze=False)
     for (costs, places, profile, tuning), board in zip([axes.ravel()] if alone else axes.T, found, strict=True):
         looks = {
-            entry.title: (COLOURS[number % len(COLOURS)], MARKERS[number // len(COLOURS)])
+            entry.title: (COLOURS[number % 8], MARKERS[number // 8 % 8], DASHES[number // 8 % 4])
             for number, entry in enumerate(board.entries)
         }
         _costs(costs, board, looks)
@@ -37,15 +37,15 @@ def draw_leaderboard(found: Sequence[Board], folder: Path, name: str = "leaderbo
     save(figure, folder, name)
 
 
-Looks = dict[str, tuple[str, str]]
-"""Colour and marker of each line, by its title."""
+Looks = dict[str, tuple[str, str, str]]
+"""Colour, marker and line style of each line, by its title."""
 
 
 def _costs(axes: Axes, board: Board, looks: Looks) -> None:
     for entry in board.entries:
         if entry.price is None:
             continue
-        estimate, (colour, marker) = estimates(entry.counts, ["iou"])["iou"], looks[entry.title]
+        estimate, (colour, marker, _) = estimates(entry.counts, ["iou"])["iou"], looks[entry.title]
         error = None if len(entry.counts) < LEAST_SEEDS else 100 * estimate.half_width
         place = entry.price.latency, 100 * estimate.mean
         axes.errorbar(*place, yerr=error, fmt=marker, color=colour, capsize=3)
@@ -56,7 +56,7 @@ def _costs(axes: Axes, board: Board, looks: Looks) -> None:
 
 def _places(axes: Axes, board: Board, looks: Looks) -> None:
     for row, entry in enumerate(board.entries):
-        colour, marker = looks[entry.title]
+        colour, marker, _ = looks[entry.title]
         axes.plot([entry.place.best, entry.place.worst], [row, row], color=colour, linewidth=3, alpha=0.4)
         axes.plot(entry.place.place, row, marker, color=colour)
     axes.set_yticks(range(len(board.entries)), [entry.title for entry in board.entries], fontsize=7)
@@ -69,7 +69,8 @@ def _profile(axes: Axes, board: Board, looks: Looks) -> None:
     for entry in board.entries:
         values = _per_image(entry)
         above = [float((values > level).mean()) for level in levels]
-        axes.plot(100 * levels, above, color=looks[entry.title][0], label=entry.title)
+        colour, _, dashes = looks[entry.title]
+        axes.plot(100 * levels, above, dashes, color=colour, label=entry.title)
     axes.legend(fontsize=7)
     axes.set(xlabel="IoU of an image (%)", ylabel="share of images above", ylim=(0, 1))
 
@@ -87,8 +88,8 @@ def _tuning(axes: Axes, board: Board, looks: Looks) -> None:
         if entry.tuned is None:
             continue
         values = [trial.best_iou for trial in entry.tuned.trials]
-        curve, colour = tuning_curve(values, range(1, len(values) + 1)), looks[entry.title][0]
-        axes.step(curve.numbers, 100 * curve.median, color=colour, where="post")
+        curve, (colour, _, dashes) = tuning_curve(values, range(1, len(values) + 1)), looks[entry.title]
+        axes.step(curve.numbers, 100 * curve.median, dashes, color=colour, where="post")
         for end in (curve.low, curve.high):
             axes.step(curve.numbers, 100 * end, color=colour, where="post", linewidth=0.8, linestyle=":")
         most = max(most, *values)

@@ -1,7 +1,7 @@
 """What could be told, and what it would cost: the least difference between two methods by number of trainings."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from statistics import fmean
 
 from pipeline.reporting.claims import LEAST_TRAININGS, Spread, mean_spread, per_image, spread_of
@@ -9,7 +9,7 @@ from pipeline.reporting.power import POWER, least_difference, resolution
 from pipeline.reporting.result_tables import counts_of
 from pipeline.reporting.statistics import gather
 from pipeline.reporting.table import Numbers, Table
-from pipeline.scoring.costs import Costs
+from pipeline.scoring.costs import Costs, RunCost
 from pipeline.scoring.evaluation import StudyEvaluation
 from pipeline.study.params import WINNER
 
@@ -38,7 +38,8 @@ def planning_table(evaluation: StudyEvaluation, costs: Costs) -> Table | None:
     if spread is None:
         return None
     images, variants = evaluation.dataset.summary["test"]["images"], evaluation.by_variant()
-    tests, hours = len(variants) - 1, _hours(costs)
+    tests = len(variants) - 1
+    hours = _hours([costs.runs[run.key] for runs in variants.values() for run in runs])
     trained = {len(found) for found in variants.values()}
     rows, values = [], []
     for seeds in sorted({*TRAININGS, *(number for number in trained if number >= LEAST_TRAININGS)}):
@@ -65,7 +66,7 @@ def planning_table(evaluation: StudyEvaluation, costs: Costs) -> Table | None:
     return Table("planning", "What could be told, and what it costs", note, rows, values)
 
 
-def _hours(costs: Costs) -> float:
+def _hours(costs: Sequence[RunCost]) -> float:
     """Mean hours of one training; NaN where no record says."""
-    found: Iterable[float] = [cost.training for cost in costs.runs.values() if cost.training is not None]
+    found = [cost.training for cost in costs if cost.training is not None]
     return fmean(found) / 3600 if found else math.nan

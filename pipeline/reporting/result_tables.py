@@ -123,8 +123,8 @@ def cost_table(evaluation: StudyEvaluation, costs: Costs) -> Table:
             }
         )
     note = (
-        f"One image of {first.size}², as in training; latency: median of one forward pass on {first.device}, "
-        f"{first.threads} thread(s); training: mean over seeds, as it ran, with whatever ran beside it."
+        f"One image of {first.size}², as large as the median test image; latency: median of one forward pass on "
+        f"{first.device}, {first.threads} thread(s); training: mean over seeds, as it ran, with whatever ran beside it."
     )
     return Table("cost", "Cost", note, rows, values)
 

@@ -58,7 +58,7 @@ def _problems(params: Params, varied: bool) -> list[str]:
         try:
             if base["name"] == "external":
                 if "source" in changes or "files" in changes:
-                    raise ParameterError("another source is another network: make it a study of its own.")
+                    raise ParameterError("another source is another network: name it under networks.")
                 _try(create_model(**{**base, **changes}))
                 continue
             with torch.device("meta"):

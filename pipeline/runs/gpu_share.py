@@ -86,6 +86,8 @@ def with_share(study: Study) -> Study:
     if study.params.resources.gpus is not None:
         return study
     if not torch.cuda.is_available():
+        if study.params.tune.gpu_hours is not None:
+            raise ParameterError("tune.gpu_hours: there is no GPU here, so these hours never end. Set tune.wall_hours.")
         return replace(study, gpus=0.0)
     found = []
     for name, params in study.params.by_network.items():

@@ -35,9 +35,7 @@ def side_by_side(jobs: Sequence[Job], until: int, patience: float = -1) -> Gener
     except Exception:
         raise
     except BaseException as reason:
-        if not isinstance(
-            reason, GeneratorExit
-        ):  # who stops listening is done with them; any other end interrupts them
+        if not isinstance(reason, GeneratorExit):  # who stops listening is done with them, another end interrupts
             for run in runs:
                 with suppress(BaseException):
                     run.throw(reason)

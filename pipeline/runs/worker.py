@@ -84,11 +84,13 @@ class Worked:
         trained: names of the tasks that it has finished.
         failed: name → why it failed.
         left: how many tasks are not settled.
+        late: whether it ended because its time was over.
     """
 
     trained: list[str]
     failed: dict[str, str]
     left: int
+    late: bool = False
 
 
 def work(lacking: Callable[[], Sequence[Task]], seconds: float) -> Worked:
@@ -104,8 +106,10 @@ def work(lacking: Callable[[], Sequence[Task]], seconds: float) -> Worked:
     while True:
         tasks = [task for task in lacking() if not task.settled]
         free = [task for task in tasks if task.name not in failed and not task.held]
-        if not tasks or time.monotonic() > end or all(task.name in failed for task in tasks):
+        if not tasks or all(task.name in failed for task in tasks):
             return Worked(trained, failed, len(tasks))
+        if time.monotonic() > end:
+            return Worked(trained, failed, len(tasks), late=True)
         if not free:
             time.sleep(PAUSE_SECONDS)
             continue
@@ -115,7 +119,7 @@ def work(lacking: Callable[[], Sequence[Task]], seconds: float) -> Worked:
         except Timeout:  # somebody else was quicker
             continue
         except TimeIsUp:
-            return Worked(trained, failed, len(tasks))
+            return Worked(trained, failed, len(tasks), late=True)
         except DATransNetError as error:
             failed[task.name] = str(error).split("\n")[0]
             say(f"{task.name}: failed: {failed[task.name]}")

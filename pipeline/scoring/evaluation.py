@@ -264,9 +264,9 @@ class StudyEvaluation:
         return list(self.runs[0].counts)
 
     def by_variant(self) -> dict[str, list[ScoredRun]]:
-        """The runs of each variant of the subject, seed by seed."""
+        """The runs of the subject's winner and of each of its variants, seed by seed."""
         variants: dict[str, list[ScoredRun]] = {}
         for run in self.runs:
-            if run.network == self.subject:
+            if run.network == self.subject and run.variant != UNTUNED:
                 variants.setdefault(run.variant, []).append(run)
         return variants

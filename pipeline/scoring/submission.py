@@ -48,7 +48,7 @@ def submit_scores(study: Study, origin: Origin, folders: Sequence[Path]) -> Subm
 
     Raises:
         DataError: naming maps that are missing, of the wrong size, or too many.
-        ParameterError: if there is a submission of this name.
+        ParameterError: if there is a submission of this name, or maps are given twice.
     """
     test, trainings, digests = load_part(study.data, "test"), [], []
     for folder in folders:
@@ -70,7 +70,7 @@ def submit_weights(study: Study, origin: Origin, files: Sequence[Path], foreign:
 
     Raises:
         DataError: if they do not fit the network, or have learnt from test images.
-        ParameterError: if there is a submission of this name.
+        ParameterError: if there is a submission of this name, or a file is given twice.
     """
     test, trainings, digests = load_part(study.data, "test"), [], []
     device, cost, seen = study.params.resources.here.device_here, None, None
@@ -82,6 +82,8 @@ def submit_weights(study: Study, origin: Origin, files: Sequence[Path], foreign:
                 raise DataError(f"{file} has learnt from {seen} of the {len(test)} test images: it cannot be compared.")
         trainings.append(list(predict(network, test, recipe, device)))
         digests.append(_digest([file / WEIGHTS if file.is_dir() else file]))
+        if cost is not None and cost.parameters != parameters_of(network):
+            raise DataError(f"{file} is of another network than {files[0]}: submit it under a name of its own.")
         cost = cost or _cost(study, network, side_of(test))
     return _take_in(study, origin, "weights", test, trainings, digests, seen, cost)
 
@@ -117,6 +119,8 @@ def _take_in(
     cost: SubmissionCost | None,
 ) -> Submission:
     """Store the score maps, score what is stored, and write the submission."""
+    if len(set(digests)) < len(digests):
+        raise ParameterError("Two trainings are the same, byte for byte: give each training once.")
     folder = study.folder / FOLDER / origin.name
     if folder.exists():
         raise ParameterError(
@@ -130,7 +134,9 @@ def _take_in(
             path = scores_file(partial, number)
             logits = {id_: to_logits(np.asarray(scores)) for id_, scores in zip(test.ids, maps, strict=True)}
             np.savez_compressed(path, **logits)  # type: ignore[arg-type]  # ids are names of arrays
-            entries.append(entry_of(study, f"{origin.name}-{number}", origin.name, stored_maps(path, test), test))
+            found = stored_maps(path, test)
+            conventions = study.params.evaluate.conventions
+            entries.append(entry_of(study, f"{origin.name}-{number}", origin.name, found, test, conventions))
         submission = Submission(
             name=origin.name,
             by=origin.by,
@@ -159,9 +165,11 @@ def stored_maps(path: Path, test: Images) -> list[Scores]:
         return [to_scores(archive[id_]) for id_ in test.ids]
 
 
-def entry_of(study: Study, key: str, name: str, maps: Sequence[Scores], test: Images) -> ScoredPeer:
-    """What score maps are worth under the study's conventions."""
-    measured = scored(maps, test, study.params.evaluate.conventions, study.params.resources.cpus)[0]
+def entry_of(
+    study: Study, key: str, name: str, maps: Sequence[Scores], test: Images, conventions: Sequence[str]
+) -> ScoredPeer:
+    """What score maps are worth under some conventions."""
+    measured = scored(maps, test, conventions, study.params.resources.cpus)[0]
     return ScoredPeer(
         key=key,
         variant=name,

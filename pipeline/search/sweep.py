@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from filelock import FileLock, Timeout
 
 from datransnet.data.manifest import Manifest
-from datransnet.errors import DATransNetError
+from datransnet.errors import DATransNetError, ParameterError
 from datransnet.seeding import derive_seed
 from pipeline.console import Progress, say
 from pipeline.parallel.jobs import report_failures
@@ -153,10 +153,18 @@ class Sweep:
 
 
 def sweeps_of(study: Study) -> dict[str, Sweep]:
-    """The sweep of each network of a study, by its name, with what earlier starts have left."""
-    params, found = study.params, {}
+    """The sweep of each network of a study, by its name, with what earlier starts have left.
+
+    Raises:
+        ParameterError: if two networks are one.
+    """
+    params, found, names = study.params, dict[str, Sweep](), dict[str, str]()
     for name, own in params.by_network.items():
-        memory = open_memory(study, own.tune, f"{params.study}-{identity_of(own, study.manifest)}")
+        identity = identity_of(own, study.manifest)
+        if identity in names:
+            raise ParameterError(f"networks: {names[identity]} and {name} are the same network: leave one out.")
+        names[identity] = name
+        memory = open_memory(study, own.tune, f"{params.study}-{identity}")
         found[name] = Sweep.of(own, memory, _trials(study, name, own))
     return found
 

@@ -120,14 +120,22 @@ class Contender(Strict):
     """A further network of the study, with what sets it apart from the one that ``model`` names.
 
     ``model`` holds a name and arguments; without a name, or with the same, the arguments are changes. ``recipe`` holds
-    changes of the recipe. ``space`` and ``points`` take the place of those of `tune`; where they are not given, those
-    hold, without the arguments of another network.
+    changes of the recipe, but not of how long is trained and how often is looked. ``space`` takes the place of that of
+    `tune`, and ``points`` of its points, which do not belong to another space. What is not given is inherited, without
+    the arguments of another network.
     """
 
     model: dict[str, JsonValue] = Field(default_factory=dict)
     recipe: dict[str, JsonValue] = Field(default_factory=dict)
     space: dict[str, Choice | Interval] | None = None
     points: list[dict[str, JsonValue]] | None = None
+
+    @field_validator("recipe")
+    @classmethod
+    def _same_budget(cls, value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        if other := sorted({"epochs", "validate_every", "patience"} & set(value)):
+            raise ValueError(f"{other[0]} is the same for all networks, for equal budgets: set it in recipe")
+        return value
 
 
 class Train(Strict):
@@ -242,7 +250,7 @@ class Params(Strict):
     ablate: Ablate
     evaluate: Evaluate
     networks: dict[Name, Contender] = Field(default_factory=dict)
-    subject: Name | None = None
+    subject: str | None = None
 
     @model_validator(mode="after")
     def _resources_fit(self) -> "Params":
@@ -254,10 +262,12 @@ class Params(Strict):
 
     @model_validator(mode="after")
     def _networks_known(self) -> "Params":
-        taken = {self.model.name, WINNER, UNTUNED, *self.ablate.changes()}
+        names = [self.model.name, *self.networks]
+        taken = {self.model.name, WINNER, UNTUNED, *self.ablate.changes(), *(f"{name}_{UNTUNED}" for name in names)}
         if twice := sorted(taken & set(self.networks)):
             raise ValueError(f"networks.{twice[0]}: a network or variant has this name; choose another")
-        names = [self.model.name, *self.networks]
+        if twice := sorted({*self.evaluate.peers, *self.evaluate.methods} & set(names)):
+            raise ValueError(f"evaluate: {twice[0]} is the name of a network; give the peer another")
         if self.subject is not None and self.subject not in names:
             raise ValueError(f"subject: there is no network {self.subject!r}. {did_you_mean(self.subject, names)}")
         problems, earlier = list[str](), [self._plain(self.model.name)]
@@ -287,6 +297,7 @@ class Params(Strict):
         """The parameters of a network as if it were the only one, plain."""
         contender, base = self.networks.get(name, Contender()), self.model.arguments()
         same = contender.model.get("name", self.model.name) == self.model.name
+        same = same and contender.model.get("source", base.get("source")) == base.get("source")
         plain = self.model_dump(mode="json", exclude={"networks", "subject"})
         plain["model"] = (base if same else {}) | contender.model
         plain["recipe"] |= contender.recipe
@@ -301,6 +312,8 @@ class Params(Strict):
             plain["tune"]["points"] = []
         if contender.points is not None:
             plain["tune"]["points"] = contender.points
+        if name != self.model.name:
+            plain["tune"]["warm_start"] = None  # that study is of the network that `model` names
         return plain
 
     @property

@@ -20,10 +20,17 @@ from pipeline.study.sqlite import SQLITE, sqlite_address, sqlite_file
 
 @dataclass(frozen=True)
 class Study:
-    """The files of the study in ``folder`` (absolute); ``gpus`` is the share of a GPU that was measured."""
+    """The files of the study in ``folder`` (absolute).
+
+    Attributes:
+        folder: absolute.
+        gpus: the share of a GPU that was measured; None before.
+        with_code: whether code of external networks must be here; reading a finished study does without.
+    """
 
     folder: Path
     gpus: float | None = None
+    with_code: bool = True
 
     @classmethod
     def here(cls) -> "Study":
@@ -47,12 +54,15 @@ class Study:
             ParameterError: if they hold mistakes.
         """
         params = read_params(self.folder / "params.yaml")
+        if not self.with_code:
+            return params
         if params.model.name == "external":
-            params = params.model_copy(update={"model": Model(**self._located(params.model.arguments()))})
+            params = params.model_copy(update={"model": Model(**self._located(params.model.arguments(), "model"))})
         external = {
-            name: contender.model_copy(update={"model": self._located(contender.model)})
+            name: contender.model_copy(update={"model": self._located(contender.model, f"networks.{name}")})
             for name, contender in params.networks.items()
-            if "source" in contender.model or contender.model.get("name") == "external"
+            if "source" in contender.model or contender.model.get("name", params.model.name) != params.model.name
+            if contender.model.get("name", params.model.name) == "external"
         }
         if external:
             params = params.model_copy(update={"networks": params.networks | external})
@@ -60,11 +70,11 @@ class Study:
             return params
         return params.model_copy(update={"resources": params.resources.model_copy(update={"gpus": self.gpus})})
 
-    def _located(self, model: Arguments) -> Arguments:
+    def _located(self, model: Arguments, where: str) -> Arguments:
         """An external network with where its code lies and what it is."""
         given = model.get("source")
         if not given:
-            raise ParameterError("model.source is missing: the folder of the external network's code.")
+            raise ParameterError(f"{where}: source is missing: the folder of the external network's code.")
         source = self.named(str(given)).resolve()
         files = code_digest(source)
         remember_place(source, files)

@@ -210,7 +210,7 @@ def test_a_sweep_survives_what_happens_to_its_machines(machines):
     assert driver.wait() == 0, output.read_text(encoding="utf-8")
 
     found = (study.folder / "results/tune.json").read_bytes()
-    result = json.loads(found)
+    result = study.tuned()
     assert len(result["trials"]) == TRIALS
     assert {trial["status"] for trial in result["trials"]} == {"done", "pruned"}
     keys = {trial["key"] for trial in result["trials"]}

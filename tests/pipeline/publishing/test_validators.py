@@ -10,6 +10,7 @@ import pytest
 from tests.conftest import ROOT
 
 BIN = ROOT / ".validators" / "bin"
+LICENCE = ("--licence", "https://creativecommons.org/licenses/by/4.0/")
 pytestmark = [
     pytest.mark.validators,
     pytest.mark.study,
@@ -22,7 +23,7 @@ def exported(reference, tmp_path_factory):
     folder = tmp_path_factory.mktemp("exports")
     study, out = reference["whole"].copy(folder / "study"), folder / "published"
     shutil.copyfile(ROOT / "dvc.yaml", study.folder / "dvc.yaml")
-    done = study.run("export", ".", "--out", str(out))
+    done = study.run("export", ".", *LICENCE, "--out", str(out))
     assert done.returncode == 0, done.stderr
     return out
 

@@ -13,6 +13,7 @@ from pipeline.study.study import Study
 from tests.conftest import ROOT
 from tests.pipeline.conftest import StudyFolder
 
+LICENCE = ("--licence", "https://creativecommons.org/licenses/by/4.0/")
 pytestmark = pytest.mark.study
 
 
@@ -80,11 +81,13 @@ def test_a_change_of_the_seal_is_a_change(study, place):
 
 
 def test_what_was_added_or_removed_is_told(study):
-    (study.folder / "results/better.json").write_text("{}", encoding="utf-8")
+    (study.folder / "models/train/0123456789abcdef.safetensors").write_bytes(b"better")
+    (study.folder / "results/notes.txt").write_text("mine", encoding="utf-8")
     (study.folder / "reports/metrics.json").unlink()
     done = verify(study.folder)
     assert done.returncode == 1
-    assert "results/better.json was added" in done.stdout
+    assert "models/train/0123456789abcdef.safetensors was added" in done.stdout
+    assert "notes.txt" not in done.stdout  # somebody's own
     assert "reports/metrics.json is missing" in done.stdout
 
 
@@ -152,7 +155,7 @@ def test_a_folder_that_is_no_study_is_refused(tmp_path):
 @pytest.fixture
 def exported(study, tmp_path):
     out = tmp_path / "published"
-    done = study.run("export", ".", "--out", str(out))
+    done = study.run("export", ".", *LICENCE, "--out", str(out))
     assert done.returncode == 0, done.stderr
     return out
 
@@ -184,7 +187,7 @@ def test_an_export_describes_each_of_its_files(exported):
 
 def test_images_go_along_where_their_terms_allow_it(study, tmp_path):
     out = tmp_path / "with images"
-    done = study.run("export", ".", "--out", str(out), "--images")
+    done = study.run("export", ".", *LICENCE, "--out", str(out), "--images")
     assert done.returncode == 0, done.stderr
     found = checked(verify(out).stdout)
     assert all(looked > 0 or "submissions" in title for title, (looked, _) in found.items())
@@ -193,11 +196,11 @@ def test_images_go_along_where_their_terms_allow_it(study, tmp_path):
 
 def test_nothing_is_exported_that_is_not_as_it_was_sealed(study, tmp_path):
     (study.folder / "reports/metrics.json").write_text("{}", encoding="utf-8")
-    done = study.run("export", ".", "--out", str(tmp_path / "out"))
+    done = study.run("export", ".", *LICENCE, "--out", str(tmp_path / "out"))
     assert (done.returncode, "metrics.json is not as it was sealed" in done.stderr) == (1, True)
     assert not (tmp_path / "out").exists()
-    done = study.run("export", ".", "--out", ".")
+    done = study.run("export", ".", *LICENCE, "--out", ".")
     assert (done.returncode, "exists already" in done.stderr) == (2, True)
     (study.folder / "dvc.yaml").unlink()
-    done = study.run("export", ".", "--out", str(tmp_path / "out"))
+    done = study.run("export", ".", *LICENCE, "--out", str(tmp_path / "out"))
     assert (done.returncode, "has no dvc.yaml" in done.stderr) == (2, True)

@@ -1,0 +1,176 @@
+"""A real Slurm on three machines, each a network namespace: an array of workers, and stages inside an allocation."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.test_cluster import QUICK, Machines, reason_to_skip, run
+from tests.conftest import ROOT
+from tests.pipeline.conftest import StudyFolder, tiny_params, wait_for
+from tests.pipeline.test_study import records
+
+pytestmark = pytest.mark.slurm
+
+CONFIG = """
+ClusterName=test
+SlurmctldHost=leader({leader})
+SlurmUser=root
+SlurmdUser=root
+AuthType=auth/munge
+CredType=cred/munge
+AuthInfo=socket={folder}/munge.sock
+SlurmctldPort=6817
+SlurmdPort=6818
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool-%n
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/%n.pid
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+SlurmdParameters=config_overrides
+ReturnToService=2
+SlurmctldTimeout=10
+SlurmdTimeout=10
+TCPTimeout=2
+KillWait=30
+SchedulerParameters=sched_interval=1,batch_sched_delay=1,requeue_delay=1
+{nodes}
+PartitionName=all Nodes=ALL Default=YES MaxTime=60 State=UP
+"""
+
+
+class Slurm(Machines):
+    """The machines with Slurm: its controller here, a daemon in each namespace."""
+
+    def begin(self) -> None:
+        folder = self.folder
+        (folder / "state").mkdir()
+        (folder / "munge.key").write_bytes(os.urandom(1024))
+        (folder / "munge.key").chmod(0o400)
+        places = {"key-file": "key", "socket": "sock", "pid-file": "pid", "log-file": "log", "seed-file": "seed"}
+        run("munged", "--force", *(f"--{option}={folder}/munge.{end}" for option, end in places.items()))
+        nodes = "\n".join(
+            f"NodeName=n{index} NodeHostname=n{index} NodeAddr={self.address(index)} CPUs=1 RealMemory=2000"
+            for index in range(3)
+        )
+        content = CONFIG.format(leader=f"{self.network}.254", folder=folder, nodes=nodes)
+        (folder / "slurm.conf").write_text(content, encoding="utf-8")
+        self.known = {**os.environ, **QUICK, "SLURM_CONF": f"{folder}/slurm.conf", "PYTHONPATH": str(ROOT)}
+        log = (folder / "slurmctld.log").open("w", encoding="utf-8")
+        self.logs.append(log)
+        self.controller = subprocess.Popen(["slurmctld", "-D"], env=self.known, stdout=log, stderr=log)
+        for index in range(3):
+            self.boot(index)
+        wait_for(lambda: self.said("sinfo", "-h", "-o", "%t %D").strip() == "idle 3", self.controller, "no nodes")
+
+    def boot(self, index: int) -> None:
+        self.start(index, f"exec slurmd -D -N n{index}", SLURM_CONF=f"{self.folder}/slurm.conf")
+
+    def said(self, *command: str) -> str:
+        done = subprocess.run(command, env=self.known, capture_output=True, text=True, check=False)
+        return done.stdout + done.stderr
+
+    def submit(self, study: StudyFolder, script: str, *options: str, **environment: str) -> str:
+        done = subprocess.run(
+            ["sbatch", "--parsable", *options, str(ROOT / "cluster/slurm" / script)],
+            cwd=study.folder,
+            env={**self.known, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def end(self) -> None:
+        self.said("scancel", "--full", "--signal=KILL", "--user=root")
+        self.controller.kill()
+        self.controller.wait()
+        with (self.folder / "munge.pid").open(encoding="utf-8") as file:
+            os.kill(int(file.read()), signal.SIGTERM)
+
+
+@pytest.fixture
+def slurm():
+    if reason := reason_to_skip():
+        pytest.skip(reason)
+    if not all(map(shutil.which, ("slurmctld", "slurmd", "munged", "sbatch"))):
+        pytest.skip("no Slurm (Debian: slurmctld, slurmd, slurm-client, munge)")
+    folder = Path(tempfile.mkdtemp(prefix="dtn", dir="/tmp"))
+    folder.chmod(0o755)
+    found = Slurm(folder)
+    try:
+        found.make()
+        found.begin()
+        yield found
+    finally:
+        if hasattr(found, "controller"):
+            found.end()
+        found.unmake()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def outputs(study: StudyFolder) -> str:
+    return "\n".join(path.read_text(encoding="utf-8") for path in sorted(study.folder.glob("slurm-*.out")))
+
+
+def test_an_array_of_workers_loses_a_node_and_is_requeued_at_its_limit(slurm):
+    params = tiny_params()
+    params["recipe"]["epochs"] = 300  # a training takes longer than a job may
+    params["train"]["seeds"], params["ablate"] = 3, {"seeds": 1, "variants": {"plain": {"gradient": "plain"}}}
+    study = StudyFolder(slurm.folder / "study", params)
+    study.succeed("fetch", "split")
+    job = slurm.submit(study, "work.sbatch", "--array=0-7", "--time=1", "--signal=B:TERM@40")
+
+    def training() -> set[str]:
+        """Nodes with a task that runs."""
+        return set(slurm.said("squeue", "-h", "-j", job, "-t", "RUNNING", "-o", "%N").split())
+
+    wait_for(lambda: len(training()) == 3 and records(study), slurm.controller, "nothing runs")
+    time.sleep(5)
+    for pid in slurm.pids(slurm.names[2]):  # the machine dies
+        os.kill(pid, signal.SIGKILL)
+
+    def restarted() -> bool:
+        return bool(re.search(r"Restarts=[1-9]", slurm.said("scontrol", "show", "job", job)))
+
+    wait_for(restarted, slurm.controller, "no task was requeued")
+    slurm.boot(2)
+    wait_for(lambda: not slurm.said("squeue", "-h", "-j", job).strip(), slurm.controller, "the jobs never end")
+    assert "Interrupted" in outputs(study), outputs(study)  # a task was ended at its limit, and went back
+    assert "Nothing is lacking" in study.run("plan").stdout, outputs(study)
+    found = records(study)
+    assert {record["status"] for record in found.values()} <= {"done", "pruned"}
+    before = {path: path.stat().st_mtime_ns for path in study.folder.glob("runs/*/weights.safetensors")}
+    study.succeed("tune", "train", "ablate")
+    assert {path: path.stat().st_mtime_ns for path in study.folder.glob("runs/*/weights.safetensors")} == before
+    assert set(records(study)) == set(found)
+    alone = StudyFolder(slurm.folder / "alone", params)
+    alone.succeed("fetch", "split", "tune")
+    assert alone.searches() == study.searches()
+
+
+def test_the_stages_run_inside_an_allocation_and_find_the_laptops_winner(slurm):
+    study = StudyFolder(slurm.folder / "study", tiny_params() | {"tune": tiny_params()["tune"] | {"concurrent": 3}})
+    study.succeed("fetch", "split")
+    job = slurm.submit(
+        study, "sweep.sbatch", "--nodes=3", "--cpus-per-task=1", "--time=20", COMMAND="python -m pipeline tune"
+    )
+    wait_for(lambda: not slurm.said("squeue", "-h", "-j", job).strip(), slurm.controller, "the job never ends")
+    assert (study.folder / "results/tune.json").exists(), outputs(study)
+    alone = StudyFolder(slurm.folder / "alone", tiny_params())
+    alone.succeed("fetch", "split", "tune")
+    content = [(each.folder / "results/tune.json").read_bytes() for each in (study, alone)]
+    assert content[0] == content[1]
+    assert json.loads(content[0])["networks"]
