@@ -71,7 +71,7 @@ test-oldest: ## the library's tests on the oldest versions that it allows, in .o
 	.oldest/bin/python -m pytest -n 2 -p no:cacheprovider tests/datransnet datransnet
 
 check: export DATRANSNET_RUNS ?= 40
-check: lint test test-faults test-cluster test-slurm test-exports ## all that a change must pass (50 minutes): lint, tests, the study and its numbers again
+check: lint test test-faults test-cluster ## all that a change must pass (50 minutes): lint, tests, the study and its numbers again
 	$(MAKE) repro recompute notebooks
 
 lint: $(VENV)/.ready ## check style and types
