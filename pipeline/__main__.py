@@ -229,13 +229,16 @@ def submit(
 @app.command()
 def verify(
     study: Annotated[Path, typer.Argument(help="Folder of a finished study, or of an exported one.")] = Path(),
+    predict: Annotated[
+        bool, typer.Option("--predict", help="Also predict one test image of each run again, from its weights.")
+    ] = False,
     debug: Debug = False,
 ) -> None:
     """Check a study as a stranger: files, data, runs, and every number again from stored scores."""
     with as_command(debug):
         from pipeline.commands.verify import verify_study
 
-        verify_study(study)
+        verify_study(study, predict)
 
 
 @app.command()

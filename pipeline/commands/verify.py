@@ -11,17 +11,18 @@ from pipeline.study.study import Study
 SHOWN = 1000
 """Faults of a check that are printed."""
 BEYOND = (
-    "Not checked: that the weights come from the trainings that the records tell of, and the stored scores from the "
-    "weights (train again: `make repro`); times and latencies; what was tried before and not reported. Figures, pages "
-    "and curves are held against the seal only."
+    "Not checked: that the weights come from the trainings that the records tell of (train again: `make repro`), and, "
+    "without --predict, the stored scores from the weights; times and latencies; what was tried before and not "
+    "reported. Figures, pages and curves are held against the seal only."
 )
 
 
-def verify_study(folder: Path) -> None:
+def verify_study(folder: Path, predict: bool) -> None:
     """Print what was checked and what is wrong.
 
     Args:
         folder: of the study, where it was made or as it was exported.
+        predict: whether one test image of each run is predicted again from its weights.
 
     Raises:
         ParameterError: if the folder is no study.
@@ -30,7 +31,7 @@ def verify_study(folder: Path) -> None:
     if not (folder / "params.yaml").is_file():
         raise ParameterError(f"{folder} is no study: it has no params.yaml.")
     study = Study(folder.resolve(), with_code=False)
-    checks, faults = verify(study), 0
+    checks, faults = verify(study, predict), 0
     for check in checks:
         faults += len(check.faults)
         seen = f"{check.looked} checked, {len(check.faults)} wrong"

@@ -18,6 +18,7 @@ import pandas as pd
 from datransnet.data.dataset import Images, load_part
 from datransnet.data.manifest import Part, image_digest, pair_digest
 from datransnet.data.score_maps import find_predictions, read_scores
+from datransnet.engine.predict import predict_image
 from datransnet.metrics.counts import Scores
 from datransnet.metrics.logit_levels import to_scores
 from pipeline.publishing.seal import digest_of_file, own_files, place_of, read_seal
@@ -36,6 +37,8 @@ from pipeline.study.study import Study
 
 TOLERANCE = 1e-6
 """Relative: how far a number may be off that another machine has rounded."""
+SCORE_TOLERANCE = 0.01
+"""How far a score may be off that another machine predicts: float32 there, half precision here."""
 Looked = Iterator[tuple[str, str]]
 """Each place that a check looks at, with what is wrong there, or nothing."""
 
@@ -61,8 +64,13 @@ class Check:
     unseen: str = ""
 
 
-def verify(study: Study) -> list[Check]:
-    """All checks of a finished study, in the order from its files to its tables."""
+def verify(study: Study, predict: bool = False) -> list[Check]:
+    """All checks of a finished study, in the order from its files to its tables.
+
+    Args:
+        study: a finished one.
+        predict: whether one test image of each run is predicted again from its weights.
+    """
     checks: dict[str, Callable[[Study], Looked]] = {
         "files, as sealed": _files,
         "images and masks, as the manifest has them": _images,
@@ -71,6 +79,8 @@ def verify(study: Study) -> list[Check]:
         "tables, from counts and metrics": _tables,
         "submissions, from their stored scores": _submissions,
     }
+    if predict:
+        checks["stored scores, from weights (one image a run)"] = _weights
     with ThreadPoolExecutor(len(checks)) as pool:  # NumPy computes outside the interpreter's lock
         return list(pool.map(lambda title: _run(title, checks[title], study), checks))
 
@@ -253,6 +263,27 @@ def _same(one: Any, other: Any) -> bool:
         both_nan = math.isnan(one) and isinstance(other, float) and math.isnan(other)
         return both_nan or math.isclose(one, other, rel_tol=TOLERANCE, abs_tol=1e-12)
     return bool(one == other)
+
+
+def _weights(study: Study) -> Looked:
+    """What each run's weights predict for the first test image are its stored scores."""
+    from pipeline.runs.execute import load_trained  # imports torch
+
+    test, missing = _test_part(study), 0
+    for stage in ("train", "ablate"):
+        for handed in read_trained(study, stage):
+            weights = study.models / stage / f"{handed.key}.safetensors"
+            stored = _runs_folder(study) / handed.key / "test-logits.npz"
+            if not weights.exists() or not stored.exists():
+                missing += 1
+                continue
+            with np.load(stored) as archive:
+                expected = to_scores(archive[test.ids[0]])
+            found = predict_image(load_trained(handed.run, weights), test.images[0], handed.run.recipe)
+            name = f"{handed.variant}, seed {handed.seed_number} ({handed.key})"
+            yield name, "" if np.abs(found - expected).max() < SCORE_TOLERANCE else "predicts other scores"
+    if missing:
+        raise Unseen(f"weights or scores of {missing} runs are not here")
 
 
 def _tables(study: Study) -> Looked:

@@ -144,6 +144,16 @@ def test_a_table_that_was_improved_and_sealed_again_is_found(study):
     assert done.returncode == 1
 
 
+def test_weights_that_predict_something_else_are_found(study):
+    assert verify(study.folder, ".", "--predict").returncode == 0
+    first, second = sorted((study.folder / "models/train").glob("*.safetensors"))[:2]
+    shutil.copyfile(second, first)
+    write_seal(Study(study.folder))
+    done = verify(study.folder, ".", "--predict")
+    assert done.returncode == 1
+    assert f"({first.stem}) predicts other scores" in done.stdout
+
+
 def test_a_folder_that_is_no_study_is_refused(tmp_path):
     done = verify(tmp_path)
     assert (done.returncode, "no params.yaml" in done.stderr) == (2, True)
