@@ -16,7 +16,7 @@ from pipeline.study.study import Study
 KEY = r"[0-9a-f]{16}"
 """A regular expression for the key of a run."""
 
-FILES = tuple(f"results/{name}.json" for name in ("check", "external", "tune", "train", "ablate", "cost"))
+FILES = tuple(f"results/{name}.json" for name in ("check", "networks", "tune", "train", "ablate", "cost"))
 PAGES = ("reports/report.html", "reports/metrics.json", "reports/SHA256SUMS")
 """Outs that are files."""
 

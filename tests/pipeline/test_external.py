@@ -55,7 +55,7 @@ def test_it_is_searched_trained_scored_and_shown(study):
     digest = code_digest(study.folder / "theirs")
     tuned = study.tuned()
     assert tuned["best"]["model"]["files"] == digest
-    known = json.loads((study.folder / "results/external.json").read_text(encoding="utf-8"))["files"]
+    known = json.loads((study.folder / "results/networks.json").read_text(encoding="utf-8"))["files"]
     assert known == {"external": digest}
     evaluation = json.loads((study.folder / "results/evaluation/evaluation.json").read_text(encoding="utf-8"))
     assert {run["variant"] for run in evaluation["runs"]} == {"full", "no_sides"}
@@ -98,8 +98,8 @@ def test_changed_code_is_another_network(study, tmp_path):
     changed.succeed("check", "tune")
     first, second = (each.tuned() for each in (study, changed))
     assert not {trial["key"] for trial in first["trials"]} & {trial["key"] for trial in second["trials"]}
-    assert (changed.folder / "results/external.json").read_bytes() != (
-        study.folder / "results/external.json"
+    assert (changed.folder / "results/networks.json").read_bytes() != (
+        study.folder / "results/networks.json"
     ).read_bytes()
 
 

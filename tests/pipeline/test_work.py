@@ -21,7 +21,7 @@ AFTER = ("tune", "train", "ablate", "evaluate", "report")
 @pytest.fixture
 def split(reference, tmp_path):
     """A study whose data are split and that has trained nothing."""
-    return reference["split"].copy(tmp_path / "study")
+    return reference["tune"].copy(tmp_path / "study")
 
 
 def weights(study):
@@ -96,7 +96,7 @@ def test_what_fails_is_told_and_does_not_stop_the_rest(split):
 
 @pytest.mark.parametrize("changes", [{"wall_hours": 1.0}, {"objectives": ["iou", "parameters"], "scheduler": "none"}])
 def test_what_only_the_stage_can_measure_is_left_to_it(reference, tmp_path, changes):
-    study = reference["split"].copy(tmp_path / "study")
+    study = reference["tune"].copy(tmp_path / "study")
     content = tiny_params()
     content["tune"] |= changes
     if "objectives" in changes:
