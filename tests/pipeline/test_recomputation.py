@@ -102,7 +102,8 @@ def recomputed(folder):
         if item["part"] == "test"
     ]
     masks = [np.array(Image.open(data / f"test/masks/{id_}.png")) > 127 for id_ in ids]
-    runs = [run["key"] for run in json.loads((folder / "results/train.json").read_text(encoding="utf-8"))["runs"]]
+    trained = json.loads((folder / "results/train.json").read_text(encoding="utf-8"))["runs"]
+    runs = [run["key"] for run in trained if run["variant"] == "full"]
     found = {}
     for convention in ("basicirstd", "sctransnet", "datransnet"):
         seeds = []
