@@ -96,20 +96,25 @@ class Sweep:
 
     def close(self, spent: bool) -> None:
         """Record what its trials came to when nothing trains any more; ``spent`` if hours have ended it."""
-        self.settle(Status.PRUNED if spent else Status.INTERRUPTED)
+        for trial, standing in zip(self.course.trials, self.course.standings, strict=True):
+            for job in trial.jobs:
+                job.folder.settle(Status.PRUNED if spent or standing.arrived else Status.INTERRUPTED)
         self.course.memory.close(self.course.standings, self.course.schedule.rungs)
 
     @property
     def ended(self) -> list[Job]:
-        """The runs that should have ended well."""
-        meant = [
-            (job, standing)
+        """The runs that should have ended well, and may not have.
+
+        A trial that has come as far as it was sent has done so, although its process may have been killed before it
+        could say so. When the hours were spent, some were asked for and had not begun; that is no failure.
+        """
+        return [
+            job
             for trial, standing in zip(self.course.trials, self.course.standings, strict=True)
-            if trial.status is not Status.INFEASIBLE
+            if trial.status is not Status.INFEASIBLE and (standing.out or not standing.arrived)
             for job in trial.jobs
+            if standing.out or job.folder.read()
         ]
-        # When the hours were spent, some were asked for and had not begun; that is no failure.
-        return [job for job, standing in meant if standing.out or job.folder.read()]
 
     def trainings(self) -> dict[str, Called]:
         """What the trials so far are called, by the keys of their runs."""

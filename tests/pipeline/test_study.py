@@ -235,6 +235,18 @@ def holders(study: StudyFolder, lock: Path) -> set[int]:
     return {number for number, parent in parents.items() if parent not in parents}
 
 
+@pytest.mark.parametrize("status", ["running", "interrupted"])
+def test_a_trial_that_was_killed_when_it_had_just_arrived_is_no_failure(reference, tmp_path, status):
+    study = reference["train"].copy(tmp_path / "study")
+    known = study.tuned()
+    key = next(trial["key"] for trial in known["trials"] if trial["status"] == "pruned")
+    path = study.folder / f"runs/{key}/record.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(content | {"status": status}), encoding="utf-8")
+    study.succeed("tune")
+    assert study.tuned() == known
+
+
 @pytest.mark.faults
 def test_a_trial_that_dies_is_asked_for_again_and_one_that_fails_is_not(reference, tmp_path):
     known = reference["whole"].tuned()
