@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from socket import gethostname
 
 import pytest
 
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.slurm
 
 CONFIG = """
 ClusterName=test
-SlurmctldHost=leader({leader})
+SlurmctldHost={host}({leader})
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
@@ -55,7 +56,8 @@ class Slurm(Machines):
 
     def begin(self) -> None:
         folder = self.folder
-        (folder / "state").mkdir()
+        for name in ("state", "spool-n0", "spool-n1", "spool-n2"):
+            (folder / name).mkdir()
         (folder / "munge.key").write_bytes(os.urandom(1024))
         (folder / "munge.key").chmod(0o400)
         places = {"key-file": "key", "socket": "sock", "pid-file": "pid", "log-file": "log", "seed-file": "seed"}
@@ -64,7 +66,7 @@ class Slurm(Machines):
             f"NodeName=n{index} NodeHostname=n{index} NodeAddr={self.address(index)} CPUs=1 RealMemory=2000"
             for index in range(3)
         )
-        content = CONFIG.format(leader=f"{self.network}.254", folder=folder, nodes=nodes)
+        content = CONFIG.format(host=gethostname(), leader=f"{self.network}.254", folder=folder, nodes=nodes)
         (folder / "slurm.conf").write_text(content, encoding="utf-8")
         self.known = {**os.environ, **QUICK, "SLURM_CONF": f"{folder}/slurm.conf", "PYTHONPATH": str(ROOT)}
         log = (folder / "slurmctld.log").open("w", encoding="utf-8")
@@ -75,7 +77,14 @@ class Slurm(Machines):
         wait_for(lambda: self.said("sinfo", "-h", "-o", "%t %D").strip() == "idle 3", self.controller, "no nodes")
 
     def boot(self, index: int) -> None:
-        self.start(index, f"exec slurmd -D -N n{index}", SLURM_CONF=f"{self.folder}/slurm.conf")
+        """Start a node's daemon in its network, but with this machine's /sys, where it looks for control groups."""
+        log = (self.folder / f"n{index}-{len(self.logs)}.log").open("w", encoding="utf-8")
+        self.logs.append(log)
+        inside = ["nsenter", f"--net=/var/run/netns/{self.names[index]}"]
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        subprocess.Popen(
+            [*inside, "slurmd", "-D", "-N", f"n{index}"], env={**self.known, "PATH": path}, stdout=log, stderr=log
+        )
 
     def said(self, *command: str) -> str:
         done = subprocess.run(command, env=self.known, capture_output=True, text=True, check=False)
