@@ -181,12 +181,4 @@ def _peer(study: Study, name: str, maps: Sequence[Scores], test: Images, curves:
     params = study.params
     measured, drawn = scored(maps, test, params.evaluate.conventions, params.resources.cpus)
     drawn.write(curves / f"peer-{name}.csv")
-    return ScoredPeer(
-        key=f"peer-{name}",
-        variant=name,
-        counts=measured.counts,
-        scores=measured.scores,
-        hierarchical=measured.hierarchical,
-        areas=measured.areas,
-        calibration=measured.calibration,
-    )
+    return ScoredPeer.of(f"peer-{name}", name, measured)

@@ -194,6 +194,11 @@ class ScoredPeer:
     areas: Areas
     calibration: Reliability
 
+    @classmethod
+    def of(cls, key: str, variant: str, measured: Measured) -> "ScoredPeer":
+        """The same from what was measured."""
+        return cls(key=key, variant=variant, **vars(measured))
+
     @property
     def label(self) -> str:
         """What a legend calls it."""

@@ -170,12 +170,4 @@ def entry_of(
 ) -> ScoredPeer:
     """What score maps are worth under some conventions."""
     measured = scored(maps, test, conventions, study.params.resources.cpus)[0]
-    return ScoredPeer(
-        key=key,
-        variant=name,
-        counts=measured.counts,
-        scores=measured.scores,
-        hierarchical=measured.hierarchical,
-        areas=measured.areas,
-        calibration=measured.calibration,
-    )
+    return ScoredPeer.of(key, name, measured)

@@ -136,7 +136,7 @@ def outputs(study: StudyFolder) -> str:
 
 def test_an_array_of_workers_loses_a_node_and_is_requeued_at_its_limit(slurm):
     params = tiny_params()
-    params["recipe"]["epochs"] = 300  # a training takes longer than a job may
+    params["recipe"]["epochs"] = 200  # a training takes longer than a job may
     params["train"]["seeds"], params["ablate"] = 3, {"seeds": 1, "variants": {"plain": {"gradient": "plain"}}}
     study = StudyFolder(slurm.folder / "study", params)
     study.succeed("fetch", "split")
