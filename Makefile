@@ -53,7 +53,7 @@ notebooks: $(VENV)/.ready ## run the notebooks on the finished study
 recompute: $(VENV)/.ready ## every number of the main table again, by other code, from stored scores
 	python -m pytest -m finished -s tests/pipeline/test_recomputation.py
 
-test-slurm: $(VENV)/.ready ## workers and stages under a real Slurm on three machines (root, iproute2, slurmctld, slurmd, munge; skips without)
+test-slurm: $(VENV)/.ready ## workers under a real Slurm on three machines (root, iproute2, slurmctld, slurmd, munge; skips without)
 	python -m pytest -m slurm tests/cluster
 
 test-exports: $(VENV)/.ready ## the metadata of an exported study by their formats' own validators, in .validators (two minutes)
