@@ -48,7 +48,6 @@ SchedulerParameters=sched_interval=1,batch_sched_delay=1,requeue_delay=1
 {nodes}
 PartitionName=all Nodes=ALL Default=YES MaxTime=60 State=UP
 """
-LOCAL = "mkdir -p /tmp/ray; mount -t tmpfs none /tmp/ray; exec slurmd -D -N {node}"
 
 
 class Slurm(Machines):
@@ -77,19 +76,13 @@ class Slurm(Machines):
         wait_for(lambda: self.said("sinfo", "-h", "-o", "%t %D").strip() == "idle 3", self.controller, "no nodes")
 
     def boot(self, index: int) -> None:
-        """Start a node's daemon in its network, with a place of its own for Ray's sockets, as machines have.
-
-        It keeps this machine's /sys, where it looks for control groups.
-        """
+        """Start a node's daemon in its network, but with this machine's /sys, where it looks for control groups."""
         log = (self.folder / f"n{index}-{len(self.logs)}.log").open("w", encoding="utf-8")
         self.logs.append(log)
         inside = ["nsenter", f"--net=/var/run/netns/{self.names[index]}"]
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         subprocess.Popen(
-            [*inside, "unshare", "--mount", "bash", "-ec", LOCAL.format(node=f"n{index}")],
-            env={**self.known, "PATH": path},
-            stdout=log,
-            stderr=log,
+            [*inside, "slurmd", "-D", "-N", f"n{index}"], env={**self.known, "PATH": path}, stdout=log, stderr=log
         )
 
     def said(self, *command: str) -> str:
