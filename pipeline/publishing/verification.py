@@ -279,7 +279,7 @@ def _weights(study: Study) -> Looked:
                 continue
             with np.load(stored) as archive:
                 expected = to_scores(archive[test.ids[0]])
-            found = predict_image(load_trained(handed.run, weights), test.images[0], handed.run.recipe)
+            found = predict_image(load_trained(handed.run, weights).eval(), test.images[0], handed.run.recipe)
             name = f"{handed.variant}, seed {handed.seed_number} ({handed.key})"
             yield name, "" if np.abs(found - expected).max() < SCORE_TOLERANCE else "predicts other scores"
     if missing:
