@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from pipeline.publishing.seal import digest_of_file
+from pipeline.publishing.seal import digest_of_file, runs_of
 from pipeline.reporting.names import winner_name
 from pipeline.reporting.results import Results
 from pipeline.runs.record import RunFolder
@@ -44,7 +44,7 @@ def crate_of(study: Study, files: Mapping[str, Path], licence: str, today: str) 
     evaluation = results.evaluation
     tried = [key for tuned in results.searches.networks.values() for trial in tuned.trials for key in trial.keys]
     keys = [run.key for run in evaluation.runs]
-    records = [RunFolder(study.runs, key).read() for key in dict.fromkeys([*keys, *tried])]
+    records = [RunFolder(runs_of(study), key).read() for key in dict.fromkeys([*keys, *tried])]
     began, ended = (
         [getattr(record, name) for record in records if record is not None] for name in ("started", "finished")
     )

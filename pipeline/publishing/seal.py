@@ -55,11 +55,16 @@ def read_seal(study: Study) -> Iterator[tuple[str, str]]:
         yield f"{SEAL}, line {len(lines)}", ""
 
 
+def runs_of(study: Study) -> Path:
+    """Where the study's runs are: in its own folder, as in an export, else in its project."""
+    own = study.folder / "runs"
+    return own if own.is_dir() else study.runs
+
+
 def place_of(study: Study, name: str) -> Path:
     """Where a sealed file is."""
     first, _, rest = name.partition("/")
-    own = study.folder / name
-    return own if first != "runs" or own.exists() else study.runs / rest
+    return runs_of(study) / rest if first == "runs" else study.folder / name
 
 
 def files_of(study: Study) -> dict[str, Path]:

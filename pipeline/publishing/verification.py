@@ -21,7 +21,7 @@ from datransnet.data.score_maps import find_predictions, read_scores
 from datransnet.engine.predict import predict_image
 from datransnet.metrics.counts import Scores
 from datransnet.metrics.logit_levels import to_scores
-from pipeline.publishing.seal import digest_of_file, own_files, place_of, read_seal
+from pipeline.publishing.seal import digest_of_file, own_files, place_of, read_seal, runs_of
 from pipeline.reporting.results import Results, board_of, tables_of
 from pipeline.runs.record import Record, RunFolder
 from pipeline.runs.run import seed_numbers
@@ -95,7 +95,8 @@ def _run(title: str, look: Callable[[Study], Looked], study: Study) -> Check:
     except Unseen as reason:
         found.unseen = str(reason)
     except Exception as error:  # a damaged file may raise anything where it is read
-        found.faults[title] = f"cannot be read ({error.__class__.__name__}: {str(error).splitlines()[0]})"
+        told = str(error).partition("\n")[0]
+        found.faults[title] = f"cannot be read ({error.__class__.__name__}: {told})"
     return found
 
 
@@ -160,7 +161,7 @@ def _runs(study: Study) -> Looked:
         runs = read_trained(study, stage)
         for handed, number in zip(runs, seed_numbers(run.variant for run in runs), strict=True):
             name = f"{handed.variant}, seed {number} ({handed.key})"
-            record = RunFolder(_runs_folder(study), handed.key).read()
+            record = RunFolder(runs_of(study), handed.key).read()
             missing += record is None
             yield name, _fault_of(handed, record, study.manifest.digest)
         told = [
@@ -170,7 +171,7 @@ def _runs(study: Study) -> Looked:
         yield f"evaluation of stage {stage}", "" if told == evaluated.get(stage, []) else "is of other runs"
     for network, tuned in read_searches(study).networks.items():
         for trial in tuned.trials:
-            record = RunFolder(_runs_folder(study), trial.key).read()
+            record = RunFolder(runs_of(study), trial.key).read()
             if record is not None and record.status is Status.DONE and len(trial.keys) == 1:
                 same = [epoch["best_iou"] for epoch in record.history][: len(trial.history)] == trial.history
                 yield f"{network}, trial {trial.number}", "" if same else "its record tells of another course"
@@ -191,12 +192,6 @@ def _fault_of(handed: TrainedRun, record: Record | None, data: str) -> str:
     if (record.best_iou, record.history[-1]["best_epoch"]) != (handed.val_iou, handed.best_epoch):
         return "its record has another validation IoU"
     return ""
-
-
-def _runs_folder(study: Study) -> Path:
-    """Where the study's runs are: in its own folder, as in an export, else in its project."""
-    own = study.folder / "runs"
-    return own if own.is_dir() else study.runs
 
 
 def _scores(study: Study) -> Looked:
@@ -229,7 +224,7 @@ def _scores(study: Study) -> Looked:
 def _maps(study: Study, each: ScoredRun | ScoredPeer, images: Images, part: Part) -> Sequence[Scores] | None:
     """Stored scores of a part, None where they are not here; other people's are of the test part."""
     if isinstance(each, ScoredRun):
-        path = RunFolder(_runs_folder(study), each.key).path / f"{part}-logits.npz"
+        path = RunFolder(runs_of(study), each.key).path / f"{part}-logits.npz"
         if not path.exists():
             return None
         with np.load(path) as archive:
@@ -273,7 +268,7 @@ def _weights(study: Study) -> Looked:
     for stage in ("train", "ablate"):
         for handed in read_trained(study, stage):
             weights = study.models / stage / f"{handed.key}.safetensors"
-            stored = _runs_folder(study) / handed.key / "test-logits.npz"
+            stored = runs_of(study) / handed.key / "test-logits.npz"
             if not weights.exists() or not stored.exists():
                 missing += 1
                 continue

@@ -10,13 +10,12 @@ from datransnet.models import complete_arguments
 from datransnet.seeding import derive_seed
 from pipeline.runs.run import Run, training_source
 from pipeline.study.arguments import Arguments
+from pipeline.study.handover import Winners
 from pipeline.study.params import UNTUNED, WINNER, Params
 from pipeline.study.study import Study
 
 Named = tuple[str, str, Run]
 """The name of a network of the study, what the stage calls a variant of it, and one of its runs."""
-Winners = dict[str, tuple[Arguments, Recipe]]
-"""Network and recipe that each search chose, by the network's name, the subject's first."""
 
 
 def plan(

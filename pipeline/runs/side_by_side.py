@@ -32,10 +32,8 @@ def side_by_side(jobs: Sequence[Job], until: int, patience: float = -1) -> Gener
         for epochs in islice(zip_longest(*runs), until):
             best = [epoch["best_iou"] if epoch else value for epoch, value in zip(epochs, best, strict=True)]
             yield fmean(best)
-    except Exception:
-        raise
     except BaseException as reason:
-        if not isinstance(reason, GeneratorExit):  # who stops listening is done with them, another end interrupts
+        if not isinstance(reason, Exception | GeneratorExit):  # an interruption is one for every run
             for run in runs:
                 with suppress(BaseException):
                     run.throw(reason)

@@ -34,8 +34,8 @@ def lacking(study: Study) -> list[Task]:
         for identity in sorted(identities):
             locks.enter_context(alone(study, identity, PATIENCE))
         sweeps = sweeps_of(study)
-        legs = [task for sweep in sweeps.values() for task in _legs(sweep)]
-    if any(not sweep.course.over for sweep in sweeps.values()):
+        legs = [task for sweep in sweeps.values() for task in _legs(sweep)]  # it may ask for points, so it is locked
+    if legs:
         return legs
     found = winners_of(Searches({name: sweep.result() for name, sweep in sweeps.items()}), study)
     named = [*trainings(study, found), *ablations(study, found)]

@@ -160,12 +160,16 @@ def read_searches(study: Study) -> Searches:
     return read_result(study.results / "tune.json", Searches, "tune")
 
 
-def winners(study: Study) -> dict[str, tuple[Arguments, Recipe]]:
-    """Network and recipe that each search chose, at the full number of epochs, by the network's name."""
+Winners = dict[str, tuple[Arguments, Recipe]]
+"""Network and recipe that each search chose, at the full number of epochs, by network, the subject's first."""
+
+
+def winners(study: Study) -> Winners:
+    """What stage tune handed on."""
     return winners_of(read_searches(study), study)
 
 
-def winners_of(searches: Searches, study: Study) -> dict[str, tuple[Arguments, Recipe]]:
+def winners_of(searches: Searches, study: Study) -> Winners:
     """The same from what the searches found."""
     found = {}
     for name, tuned in searches.networks.items():
