@@ -95,7 +95,7 @@ def board_table(board: Board, name: str) -> Table:
             " ΔIoU by tuning: against the same network as it was given, without what its search has found [95 % "
             "interval over seeds and images at once]."
         )
-    return Table(name, f"Test part of {board.dataset}", note, rows, values)
+    return Table(name, f"Networks and methods on the test part of {board.dataset}", note, rows, values)
 
 
 def _price_cells(price: Price | None) -> dict[str, str]:

@@ -77,7 +77,7 @@ def main_table(evaluation: StudyEvaluation) -> Table:
     note = f"{protocol_note(evaluation)} {_leaks_note(without_leaks(evaluation), kept)}"
     if peers:
         note += (
-            " ΔIoU: these trained networks against the winner's best run by validation [bootstrap interval over "
+            " ΔIoU: these score maps against those of the winner's best run by validation [bootstrap interval over "
             "images]; p of the paired permutation test over images, after Holm. It says nothing of training again."
         )
     return Table("main", f"{winner_name(evaluation)} on {dataset.name} {dataset.split}, test part", note, rows, values)
