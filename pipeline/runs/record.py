@@ -122,12 +122,16 @@ class RunFolder:
 
     def settle(self, status: Status) -> Record | None:
         """Give a run that no process holds any more its final status, unless it has one; returns the record."""
+
+        def is_open(record: Record | None) -> bool:
+            return record is not None and record.status in {Status.RUNNING, Status.INTERRUPTED} - {status}
+
         record = self.read()
-        if record and record.status is Status.RUNNING:
+        if is_open(record):
             try:
                 with FileLock(self.path / "lock", timeout=0):
                     record = self.read()  # whoever held it a moment ago may have ended well
-                    if record and record.status is Status.RUNNING:
+                    if record and is_open(record):
                         record = replace(record, status=status, finished=now())
                         self.write(record)
             except Timeout:

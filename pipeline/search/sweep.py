@@ -95,7 +95,11 @@ class Sweep:
         return cls(params, Course(schedule, sampler, ending, params.tune.signal, memory, make_trial, now()))
 
     def close(self, spent: bool) -> None:
-        """Record what its trials came to when nothing trains any more; ``spent`` if hours have ended it."""
+        """Record what its trials came to when nothing trains any more; ``spent`` if hours have ended it.
+
+        A trial that has come as far as it was sent has ended well, although its process may have been killed before it
+        could say so.
+        """
         for trial, standing in zip(self.course.trials, self.course.standings, strict=True):
             for job in trial.jobs:
                 job.folder.settle(Status.PRUNED if spent or standing.arrived else Status.INTERRUPTED)
@@ -103,15 +107,14 @@ class Sweep:
 
     @property
     def ended(self) -> list[Job]:
-        """The runs that should have ended well, and may not have.
+        """The runs that should have ended well.
 
-        A trial that has come as far as it was sent has done so, although its process may have been killed before it
-        could say so. When the hours were spent, some were asked for and had not begun; that is no failure.
+        When the hours were spent, some were asked for and had not begun; that is no failure.
         """
         return [
             job
             for trial, standing in zip(self.course.trials, self.course.standings, strict=True)
-            if trial.status is not Status.INFEASIBLE and (standing.out or not standing.arrived)
+            if trial.status is not Status.INFEASIBLE
             for job in trial.jobs
             if standing.out or job.folder.read()
         ]
