@@ -28,7 +28,7 @@ from benchmarks.network import RESULTS, device_name
 from datransnet.engine.recipe import Recipe
 from pipeline.runs.provenance import git_revision
 from pipeline.runs.record import Record, RunFolder
-from pipeline.runs.run import Run
+from pipeline.runs.run import Called, Run
 from pipeline.study.search_space import Tune
 from pipeline.study.status import Status
 from pipeline.tracking.follower import Follower
@@ -93,7 +93,7 @@ def tracking(folder: Path, database: str, trials: int, seconds: float) -> dict[s
         for number in range(trials):
             record = record_of(number, 1)
             RunFolder(folder / "runs", record.run.key).write(record)
-            children[record.run.key] = f"t{number}"
+            children[record.run.key] = Called(f"t{number}", "datransnet")
         following = Follower(tracker, tracker.open_stage("tune", "events", {}, ""), "tune", lambda: children)
         following.follow()
         arrived = defaultdict[str, list[tuple[float, int]]](list)
@@ -101,7 +101,7 @@ def tracking(folder: Path, database: str, trials: int, seconds: float) -> dict[s
 
         def timed(run: TrainingRun, record: Record) -> None:
             deliver(run, record)
-            arrived[run.name].append((time.monotonic(), len(record.history)))
+            arrived[run.called.name].append((time.monotonic(), len(record.history)))
 
         TrainingRun.deliver = timed  # type: ignore[method-assign]
         with ProcessPoolExecutor(1) as pool:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
@@ -21,7 +22,7 @@ WEIGHTS, CARD = "weights.safetensors", "card.json"
 
 
 def create_trainable(arguments: Mapping[str, object], recipe: Recipe) -> Network:
-    """A fresh network as a recipe trains it, which may see its images normalised.
+    """A fresh network as a recipe trains it: it may see its images normalised, its weights lie as the recipe says.
 
     Args:
         arguments: name and keyword arguments of the network, as `create_model` takes them.
@@ -31,6 +32,8 @@ def create_trainable(arguments: Mapping[str, object], recipe: Recipe) -> Network
         ParameterError: as `create_model` does.
     """
     network = create_model(**arguments)  # type: ignore[arg-type]
+    if recipe.channels_last:  # images then take their layout from the weights that they meet first
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # documented, not in its hints
     return Normalised(network) if recipe.normalise == "dataset" else network
 
 

@@ -51,13 +51,17 @@ class _Training:
 
     def __init__(self, model: Network, recipe: Recipe, device: str) -> None:
         self.model, self.recipe, self.device = model.to(device), recipe, device
-        self.optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
+        self.optimizer = torch.optim.AdamW(
+            model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True if device != "cpu" else None
+        )
         self.average: AveragedModel | None = None
         if recipe.ema:
             decay = get_ema_multi_avg_fn(recipe.ema)
             self.average = AveragedModel(model, multi_avg_fn=decay, use_buffers=True)
         self.best, self.history = Best(), list[Epoch]()
         self.trained = synchronised(AllOutputs(model), device)
+        if recipe.compile:
+            self.trained.compile(dynamic=False)  # at most two sizes of batch
 
     @property
     def judged(self) -> Network:
@@ -105,7 +109,7 @@ class _Training:
         torch.manual_seed(derive_seed(seed, "step", number))  # for networks with dropout and the like
         rng = np.random.default_rng(derive_seed(seed, "order", number))
         steps = math.ceil(len(loader.data) / recipe.batch_size)
-        total, seen, rate, pending = 0.0, 0, recipe.lr, 0
+        losses, numbers, rate, pending = list[torch.Tensor](), list[int](), recipe.lr, 0
         for step, (images, masks) in enumerate(loader.epoch(rng)):
             rate = learning_rate(recipe, ((number - 1) * steps + step + 1) / (recipe.epochs * steps + 1))
             for group in self.optimizer.param_groups:
@@ -114,21 +118,16 @@ class _Training:
                 outputs = self._outputs(shared(self.model, images))
                 logits = {name: gathered(part, len(images)).float() for name, part in outputs.items()}
             loss = supervised(LOSSES[recipe.loss], logits, masks, recipe.side_weight)
-            value = loss.item()
-            if not math.isfinite(value):
-                raise TrainingError(
-                    f"The loss is {value} at step {step + 1} of epoch {number}; the state before this epoch is kept. "
-                    "Try a lower lr, or clip."
-                )
+            losses.append(loss.detach())
+            numbers.append(len(images))
             (loss / recipe.accumulate).backward()
             pending += 1
             if pending == recipe.accumulate:
                 self.step()
                 pending = 0
-            total, seen = total + value * len(images), seen + len(images)
         if pending:
             self.step()
-        return {"loss": total / seen, "lr": rate}
+        return {"loss": _mean_loss(losses, numbers, number), "lr": rate}
 
     def _outputs(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
         try:
@@ -148,6 +147,25 @@ class _Training:
             self.best = Best(score.iou, number, copy.deepcopy(self.judged.state_dict()))
         metrics = {"iou": score.iou, "niou": score.niou, "pd": score.pd, "fa": score.fa, **vars(signals)}
         return {f"val_{name}": value for name, value in metrics.items()}
+
+
+def _mean_loss(losses: list[torch.Tensor], numbers: list[int], epoch: int) -> float:
+    """The mean of the steps' losses over their images; asked for once an epoch, so that no step waits for the device.
+
+    Raises:
+        TrainingError: naming the first step whose loss is not finite.
+    """
+    values = torch.stack(losses).tolist()
+    for step, value in enumerate(values, 1):
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"The loss is {value} at step {step} of epoch {epoch}; the state before this epoch is kept. "
+                "Try a lower lr, or clip."
+            )
+    total = 0.0  # added one by one: sum() compensates since Python 3.12, and results would depend on it
+    for value, images in zip(values, numbers, strict=True):
+        total += value * images
+    return total / sum(numbers)
 
 
 def finished(recipe: Recipe, history: list[Epoch]) -> bool:

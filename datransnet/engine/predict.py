@@ -1,6 +1,7 @@
 """Score maps of whole images."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,8 @@ TILE = 1024
 """Images with a longer side are predicted in tiles of this many pixels."""
 OVERLAP = 256
 """Pixels that neighbouring tiles share."""
+TOGETHER = 16
+"""Neighbouring images of one size that an accelerator is given at once; a CPU is as fast with one."""
 
 
 def _starts(length: int, tile: int, overlap: int) -> list[int]:
@@ -76,7 +79,6 @@ def tiled(
     return total / weight
 
 
-@torch.inference_mode()
 def predict_image(
     model: Network, image: Luminance, recipe: Recipe, device: str = "cpu", each: Callable[[], object] = bool
 ) -> ScoreMap:
@@ -85,21 +87,31 @@ def predict_image(
     Under ``view="resize"`` the network sees the image at the recipe's size and its scores are resized back; under
     ``"crop"`` it sees the image whole, or in tiles (`tiled`). ``each`` is called `tiles` times on the way.
     """
+    return _predict_equal(model, [image], recipe, device, each)[0]
+
+
+@torch.inference_mode()
+def _predict_equal(
+    model: Network, images: Sequence[Luminance], recipe: Recipe, device: str, each: Callable[[], object] = bool
+) -> list[ScoreMap]:
+    """Scores of images of one size H×W."""
     if recipe.view == "resize":
-        logits = model(to_input(shrink(image, recipe.size)[None], device))
-        scores = resize_image(logits.cpu().double().sigmoid(), *image.shape)
+        logits = model(to_input(np.stack([shrink(image, recipe.size) for image in images]), device))
+        scores = resize_image(logits.cpu().double().sigmoid(), *images[0].shape)
         each()
     else:
-        scores = tiled(model, to_input(np.array(image)[None], device), each=each).cpu().double().sigmoid()
-    found: ScoreMap = scores[0, 0].clamp(0, 1).numpy()
-    return found
+        scores = tiled(model, to_input(np.stack(images), device), each=each).cpu().double().sigmoid()
+    return list(scores[:, 0].clamp(0, 1).numpy())
 
 
 def predict(model: Network, data: Images, recipe: Recipe, device: str = "cpu") -> Iterator[ScoreMap]:
     """Scores of every image, see `predict_image`."""
     model.to(device).eval()
-    for image in data.images:
-        yield predict_image(model, image, recipe, device)
+    at_once = 1 if device == "cpu" else TOGETHER
+    for _, group in groupby(data.images, key=lambda image: image.shape):
+        equal = list(group)
+        for start in range(0, len(equal), at_once):
+            yield from _predict_equal(model, equal[start : start + at_once], recipe, device)
 
 
 def score_images(model: Network, data: Images, recipe: Recipe, device: str = "cpu") -> tuple[Score, Signals]:

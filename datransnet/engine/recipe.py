@@ -27,6 +27,10 @@ class Recipe(BatchRecipe):
         ema: decay of a running average of the weights a step, which is then what is validated and kept; 0 is off.
         patience: looks at the validation part without a better IoU before training stops; 0 is off.
         precision: ``fp32``, or ``bf16`` for matrix products and convolutions.
+        channels_last: weights and images lie in memory pixel by pixel instead of channel by channel, which most
+            networks of convolutions are faster with; the same function, with sums in another order.
+        compile: Inductor compiles the training step, which takes a minute and a C++ compiler; the same function, with
+            sums in another order.
         loss: a name in `datransnet.losses`.
         side_weight: weight of each side output, of networks that have some, where the main output's is 1; the loss is
             the weighted mean. 0 trains on the main output alone.
@@ -45,6 +49,8 @@ class Recipe(BatchRecipe):
     ema: Annotated[float, Ge(0), Lt(1)] = 0.0
     patience: Annotated[int, Ge(0)] = 0
     precision: Literal["fp32", "bf16"] = "fp32"
+    channels_last: bool = False
+    compile: bool = False
     loss: LossName = "soft_iou"
     side_weight: Annotated[float, Ge(0), Le(10)] = 1.0
     validate_every: Annotated[int, Ge(1)] = 1

@@ -10,16 +10,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from torch.optim.optimizer import register_optimizer_step_pre_hook
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from datransnet import create_model
 from datransnet.data.dataset import load_part
+from datransnet.data.loader import Loader
 from datransnet.engine.checkpoint import load_checkpoint, save_checkpoint
-from datransnet.engine.fit import fit
-from datransnet.engine.predict import predict, tiled
+from datransnet.engine.fit import _Training, fit
+from datransnet.engine.predict import _predict_equal, predict, predict_image, tiled
 from datransnet.engine.recipe import LossName, Recipe
 from datransnet.errors import DataError, TrainingError
 from datransnet.losses import LOSSES
+from datransnet.models.registry import Network
 
 RECIPE = Recipe(epochs=3, batch_size=4, lr=5e-3, view="crop", size=32, augment=True, target_share=0.5)
 
@@ -47,6 +50,20 @@ def small() -> torch.nn.Module:
     return create_model("datransnet", image_size=32, width=4)
 
 
+class OneConvolution(Network):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = torch.nn.Conv2d(1, 1, 3, padding=1)
+
+    def forward(self, image):
+        return self.conv(image)
+
+
+def one_convolution() -> Network:
+    torch.manual_seed(0)
+    return OneConvolution()
+
+
 def losses(epochs) -> list[float]:
     return [metrics["loss"] for metrics in epochs]
 
@@ -62,6 +79,7 @@ OPTIONS = [
     {},
     {"ema": 0.9, "clip": 1.0, "accumulate": 2, "schedule": "one_cycle", "intensity": 0.5, "paste": 0.5},
     {"precision": "bf16", "patience": 1},
+    {"channels_last": True},
 ]
 
 
@@ -78,6 +96,67 @@ def test_resuming_equals_not_stopping(scenes, tmp_path, options):
     found = losses(fit(again, train, validation, recipe, seed=1, checkpoint=tmp_path / "c.pt"))
     assert found == expected
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), again.parameters(), strict=True))
+
+
+WAITS = {"_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "equal"}
+"""Operations whose result Python asks for, so that the host waits until an accelerator has done all before."""
+
+
+class Waits(TorchDispatchMode):
+    """Notes the operations of `WAITS`, but for those of an optimiser: it counts its steps in the host's memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found, self.steps = [], 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func.overloadpacket.__name__ in WAITS and not self.steps:
+            self.found.append(func)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("options", [*OPTIONS, {"loss": "sls", "zoom": 1.5}])
+def test_no_step_waits_for_the_device(scenes, options):
+    waits, looks = Waits(), []
+
+    def begin(*_):
+        waits.steps += 1
+
+    def end(*_):
+        waits.steps -= 1
+
+    hooks = [register_optimizer_step_pre_hook(begin), register_optimizer_step_post_hook(end)]
+    train = load_part(scenes, "train")
+    # An average of the weights counts its steps in the host's memory, too.
+    training = _Training(small(), replace(RECIPE, **options | {"ema": 0.0}), "cpu")
+    loader = Loader(train, training.recipe)
+    try:
+        with waits:
+            torch.ones(()).item()  # so that this test sees one
+            looks.append(len(waits.found))
+            training.epoch(loader, 1, 1)
+            looks.append(len(waits.found))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    assert looks == [1, 1], waits.found
+
+
+def test_a_compiled_training_is_the_same_up_to_the_order_of_sums(scenes):
+    train = load_part(scenes, "train")
+    recipe = Recipe(epochs=1, batch_size=4, lr=1e-3, view="crop", size=32)
+    found = [losses(fit(one_convolution(), train, train, replace(recipe, compile=on), seed=1)) for on in (False, True)]
+    assert found[1] == pytest.approx(found[0], rel=1e-4)
+
+
+def test_images_that_are_predicted_together_score_as_alone(scenes):
+    images = load_part(scenes, "test").images
+    for recipe in (Recipe(view="resize", size=32), Recipe(view="crop", size=32)):
+        equal = [image for image in images if image.shape == images[0].shape]
+        assert len(equal) > 1
+        model = small().eval()
+        for found, image in zip(_predict_equal(model, equal, recipe, "cpu"), equal, strict=True):
+            assert np.allclose(found, predict_image(model, image, recipe), atol=1e-5)
 
 
 @pytest.mark.faults

@@ -14,6 +14,7 @@ from datransnet.data.dataset import Images, load_part
 from datransnet.data.loader import Loader, at_size, shrink, to_input
 from datransnet.data.paste import lift_targets, paste
 from datransnet.data.pixel_cache import cached_pixels
+from datransnet.data.resident import ResidentPixels
 from datransnet.data.transforms import resample, resize_image, resize_mask, vary
 
 
@@ -111,6 +112,30 @@ def test_all_eight_symmetries_are_shown_to_image_and_mask_alike():
         assert torch.equal(images > 99 / 255, masks > 0)
         shown.add(images.numpy().tobytes())
     assert len(shown) == 8
+
+
+@given(
+    shapes=st.lists(st.tuples(st.integers(5, 90), st.integers(5, 90)), min_size=1, max_size=4),
+    how=st.builds(
+        BatchRecipe,
+        view=st.sampled_from(["crop", "resize"]),
+        size=st.integers(32, 48),
+        target_share=st.sampled_from([0.0, 0.5]),
+        zoom=st.sampled_from([1.0, 1.5]),
+        intensity=st.sampled_from([0.0, 0.5]),
+        augment=st.booleans(),
+    ),
+    seed=st.integers(0, 99),
+)
+def test_an_accelerator_cuts_the_batches_that_the_host_cuts(shapes, how, seed):
+    rng = np.random.default_rng(seed)
+    images = [rng.integers(0, 256, size=shape, dtype=np.uint8) for shape in shapes]
+    host = Loader(Images([str(n) for n in range(len(images))], images, [image > 200 for image in images]), how)
+    there = Loader(host.data, how)
+    there.resident = ResidentPixels(*host._shown(), "cpu")
+    epochs = [list(loader.epoch(np.random.default_rng(seed))) for loader in (host, there)]
+    for here, cut in zip(*epochs, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(here, cut, strict=True))
 
 
 @given(st.lists(st.integers(8, 40), min_size=1, max_size=4), st.integers(8, 48), st.integers(0, 99))

@@ -1,0 +1,74 @@
+"""A training part on an accelerator, where all windows of a batch are one gather."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from datransnet.data.images import Luminance, Truth
+
+
+class Cut(NamedTuple):
+    """A square window of an image, and the symmetry that is applied to it.
+
+    Attributes:
+        image: its number.
+        top: of the window's first row; negative in no image.
+        left: of its first column.
+        size: height and width in pixels; beyond an image's edge it is reflected.
+        symmetry: of the square, from 0 (as it is) to 7; see `datransnet.data.loader.symmetric`.
+    """
+
+    image: int
+    top: int
+    left: int
+    size: int
+    symmetry: int
+
+
+class ResidentPixels:
+    """Images and masks, sizes of which may differ, as rows of bytes on a device.
+
+    Batches are cut there, so that neither the host's memory nor its clock is in the way: a copy of pixels from memory
+    that is not pinned waits for everything that the device was asked to do before, and a row of numbers does not.
+
+    Args:
+        images: N arrays H×W, uint8.
+        masks: N arrays H×W, bool.
+        device: as torch names it.
+    """
+
+    def __init__(self, images: Sequence[Luminance], masks: Sequence[Truth], device: str) -> None:
+        def row(arrays: Sequence[Luminance]) -> Tensor:
+            return torch.from_numpy(np.concatenate([array.ravel() for array in arrays])).to(device)
+
+        self.pixels = torch.stack([row(images), row([mask.view(np.uint8) for mask in masks])])
+        shapes = np.array([image.shape for image in images])
+        starts = np.concatenate([[0], np.cumsum(shapes.prod(axis=1))[:-1]])
+        self.places = torch.from_numpy(np.column_stack([starts, shapes])).to(device)
+
+    def cut(self, cuts: Sequence[Cut]) -> Tensor:
+        """Windows and their masks of 0 and 1, 2×B×M×M, uint8, where M is the largest window's size.
+
+        A smaller window is in the upper left corner of its place; what is beside it may be anything.
+        """
+        # One small copy to the device, and no wait for it.
+        asked = torch.tensor(cuts, dtype=torch.int64).to(self.pixels.device, non_blocking=True)
+        _, top, left, size, symmetry = (column[:, None] for column in asked.unbind(1))
+        start, height, width = (column[:, None] for column in self.places[asked[:, 0]].unbind(1))
+        steps = torch.arange(max(cut.size for cut in cuts), device=self.pixels.device)
+
+        def along(first: Tensor, length: Tensor, flipped: Tensor) -> Tensor:
+            """B×M places along one axis of the images."""
+            inside = torch.where(flipped.bool(), size - 1 - steps, steps.expand(len(cuts), -1))
+            period = 2 * length  # an image, and its reflection
+            place = (first + inside.clamp_min(0)) % period
+            return torch.minimum(place, period - 1 - place)
+
+        rows = along(top, height, symmetry & 1)[:, :, None]
+        columns = along(left, width, symmetry & 2)[:, None, :]
+        places = start[..., None] + rows * width[..., None] + columns
+        places = torch.where((symmetry & 4).bool()[..., None], places.mT, places)
+        return torch.stack([row[places] for row in self.pixels])  # one by one, so that each is contiguous
