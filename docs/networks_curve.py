@@ -67,8 +67,8 @@ def page(frame: pd.DataFrame) -> str:
             "# Four cheap networks in BasicIRSTD's recipe",
             "Validation IoU on NUDT-SIRST `50_50` (a fifth of the training part, near duplicates together), after "
             "as many of the recipe's 400 epochs as two cores gave: windows of 256², batches of 16, Adam, soft IoU, "
-            "images normalised by the training part's statistics. One seed (42) each. Hours are those of the clock, one "
-            "thread a training on an AMD EPYC, other work beside it at times: an idle machine comes further.",
+            "images normalised by the training part's statistics. One seed (42) each. Hours are those of the clock, "
+            "one thread a training on an AMD EPYC, other work beside it at times: an idle machine comes further.",
             pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True),
             f"![Validation IoU over epochs and hours]({NAME}.svg)",
             f"Every epoch is in [{NAME}.csv]({NAME}.csv). Command, in the folder of profile `nudt`:",

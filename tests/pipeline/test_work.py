@@ -127,13 +127,16 @@ def pack(study, out, *options):
 
 
 def work_there(parts, folder, *options):
-    """Unpack in an empty folder and work there, without the study's packages."""
+    """Unpack in an empty folder and work there, without the study's packages.
+
+    ``DATRANSNET_ELSEWHERE`` may name another environment's Python, such as that of ``make test-oldest``.
+    """
     folder.mkdir()
     for part in parts:
         with tarfile.open(part) as archive:
             archive.extractall(folder, filter="data")
     done = subprocess.run(
-        [sys.executable, "-c", LIBRARY, "work.py", *options],
+        [os.environ.get("DATRANSNET_ELSEWHERE", sys.executable), "-c", LIBRARY, "work.py", *options],
         cwd=folder,
         env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
         capture_output=True,
