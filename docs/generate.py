@@ -32,6 +32,9 @@ MODULES = (
     "datransnet.engine.fit",
 )
 BEGIN, END = "<!-- results: written by make docs -->\n", "<!-- end of results -->\n"
+BOARD_BEGIN, BOARD_END = "<!-- benchmark: written by make docs -->\n", "<!-- end of benchmark -->\n"
+BOARD = "docs/results/benchmark/leaderboard_1.md"
+"""The committed benchmark, some columns of which are on the README's first screen."""
 
 
 def models_in(annotation: object) -> list[type[BaseModel]]:
@@ -237,9 +240,22 @@ STUDIES = {
 """Studies whose results the README shows, by title."""
 
 
+def board_rows(text: str) -> str:
+    """The columns of a leaderboard, as Markdown, that fit beside each other."""
+    shown = ("network", "IoU (%)", "Pd (%)", "Fa (1e-6)", "surely before", "parameters", "latency (ms)")
+    lines = [[cell.strip() for cell in line.strip("| ").split("|")] for line in text.splitlines() if line[:1] == "|"]
+    places = [lines[0].index(name) for name in shown]
+    rows = [shown, ["---"] * len(shown), *([line[place] for place in places] for line in lines[2:])]
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
 def readme_page(read: Callable[[str], str]) -> str:
-    """The README with each study's results under its first convention, as ``read`` reads them all."""
-    before, rest = read("README.md").split(BEGIN)
+    """The README with the benchmark, and each study's results under its first convention, as ``read`` reads them."""
+    page = read("README.md")
+    if board := read(BOARD):
+        before, rest = page.split(BOARD_BEGIN)
+        page = before + BOARD_BEGIN + board_rows(board) + BOARD_END + rest.split(BOARD_END)[1]
+    before, rest = page.split(BEGIN)
     _, after = rest.split(END)
     rows = ["| study | convention | seeds | IoU (%) | nIoU (%) | Pd (%) | Fa (1e-6) |", "|---|---|---|---|---|---|---|"]
     for title, folder in STUDIES.items():

@@ -2,11 +2,12 @@
 
 from contextlib import ExitStack
 
+from pipeline.console import say
 from pipeline.runs.check_models import check_models
 from pipeline.runs.gpu_share import with_share
 from pipeline.search.sweep import alone, identity_of, run_sweeps, sweeps_of
 from pipeline.study.digest import digest_of
-from pipeline.study.handover import Searches, write_result
+from pipeline.study.handover import FOUND, Searches, write_result
 from pipeline.study.study import Study
 from pipeline.tracking.stage_run import StageRun
 from pipeline.tracking.tracker import Tracker
@@ -31,6 +32,12 @@ def main(study: Study) -> None:
                 run_sweeps(study, sweeps, identity)
                 results = {name: sweep.result() for name, sweep in sweeps.items()}
                 write_result(study.results / "tune.json", Searches(results))
+                for name, found in results.items():
+                    if found.blind:
+                        say(
+                            f"tune: no trial of {name} reached an IoU of {FOUND:.0%} on the validation part, so its "
+                            "winner is one of equals. Give tune.epochs more, or this network a recipe or space of its own."
+                        )
             finally:
                 for sweep in sweeps.values():
                     sweep.settle()

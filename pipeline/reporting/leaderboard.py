@@ -89,7 +89,7 @@ def board_table(board: Board, name: str) -> Table:
         f"over images], 95 %. {RULE} Latency: one image of {_where(board)}. Training: one, as it ran, with "
         "whatever ran beside it. Search: all trials, as they were trained."
     )
-    note += _marks(board.entries)
+    note += _marks(board.entries) + _blind(board.entries)
     if untuned:
         note += (
             " ΔIoU by tuning: against the same network as it was given, without what its search has found [95 % "
@@ -140,6 +140,17 @@ def _across(found: Sequence[Board]) -> Table:
         f"are one line. {RULE}{_marks(entry for board in found for entry in board.entries)}"
     )
     return Table("leaderboard", "All datasets", note, rows, [values[name] for name in order])
+
+
+def _blind(entries: Iterable[Entry]) -> str:
+    """Whose search could not tell one trial from another."""
+    names = [entry.title for entry in entries if entry.tuned and entry.tuned.blind]
+    if not names:
+        return ""
+    return (
+        f" Searched in vain: {', '.join(names)}. No trial found a target on the validation part, so with this "
+        "budget the line says nothing of the network at its best."
+    )
 
 
 def _marks(entries: Iterable[Entry]) -> str:

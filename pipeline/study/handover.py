@@ -115,6 +115,10 @@ class Importance:
     high: float
 
 
+FOUND = 0.01
+"""IoU on the validation part below which a network has found nothing."""
+
+
 @dataclass(frozen=True)
 class Tuned:
     """What the search of one network found.
@@ -133,6 +137,11 @@ class Tuned:
     objectives: list[str]
     importances: dict[str, Importance]
     pareto: list[int]
+
+    @property
+    def blind(self) -> bool:
+        """Whether all trials were as good as nothing on the validation part, so that the winner is one of equals."""
+        return self.best.val_iou < FOUND
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ def test_alike_methods_rarely_lose_their_place():
     assert wrong <= 0.05 * 300 + 3 * (300 * 0.05 * 0.95) ** 0.5
 
 
-def finished(name, quality=1.0, **changes):
+def finished(name, quality=1.0, best_trial=0.5, **changes):
     """A study of the usual evaluation, whose overlaps are multiplied by a quality."""
     plain = evaluation()
     runs = []
@@ -75,7 +75,7 @@ def finished(name, quality=1.0, **changes):
     found = replace(plain, runs=runs, **changes)
     cost = RunCost(1000, 2_000_000, 3.5, 64, 1, "A processor", 36.0, {}, "abc")
     winner = next(run for run in runs if run.variant == WINNER)
-    best = Best(winner.key, 0.5, winner.model, None)
+    best = Best(winner.key, best_trial, winner.model, None)
     costs = Costs({run.key: cost for run in runs}, {"datransnet": 7200.0}, {})
     return Finished(name, found, costs, Searches({"datransnet": Tuned(best, [], ["iou"], {}, [])}))
 
@@ -88,6 +88,13 @@ def test_networks_of_one_name_are_told_apart_by_their_study():
     assert table.rows[0]["parameters"] == "1,000"
     assert table.rows[0]["training (h)"] == "0.01"
     assert "A processor" in table.note
+
+
+@pytest.mark.parametrize(("best_trial", "told"), [(0.5, False), (0.0, True)])
+def test_a_line_whose_search_found_nothing_says_so(best_trial, told):
+    (board,) = boards([finished("study", best_trial=best_trial)])
+    table, _ = leaderboard_tables([board])
+    assert ("Searched in vain: DATransNet" in table.note) == told
 
 
 def test_other_datasets_are_other_boards_and_one_table_has_them_all():
