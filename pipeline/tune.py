@@ -32,12 +32,11 @@ def main(study: Study) -> None:
                 run_sweeps(study, sweeps, identity)
                 results = {name: sweep.result() for name, sweep in sweeps.items()}
                 write_result(study.results / "tune.json", Searches(results))
-                for name, found in results.items():
-                    if found.blind:
-                        say(
-                            f"tune: no trial of {name} reached an IoU of {FOUND:.0%} on the validation part, so its "
-                            "winner is one of equals. Give tune.epochs more, or this network a recipe or space of its own."
-                        )
+                for name in (name for name, found in results.items() if found.blind):
+                    say(
+                        f"tune: no trial of {name} reached an IoU of {FOUND:.0%} on the validation part: its winner is "
+                        "one of equals. Give tune.epochs more, or this network a recipe or space of its own."
+                    )
             finally:
                 for sweep in sweeps.values():
                     sweep.settle()
