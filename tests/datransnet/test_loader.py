@@ -135,7 +135,10 @@ def test_an_accelerator_cuts_the_batches_that_the_host_cuts(shapes, how, seed):
     there.resident = ResidentPixels(*host._shown(), "cpu")
     epochs = [list(loader.epoch(np.random.default_rng(seed))) for loader in (host, there)]
     for here, cut in zip(*epochs, strict=True):
-        assert all(torch.equal(a, b) for a, b in zip(here, cut, strict=True))
+        # A resized window may get a hundred-thousandth of the pixel beside it, where each has something else.
+        assert all(
+            torch.allclose(a, b, rtol=0, atol=1e-4 if how.zoom > 1 else 0) for a, b in zip(here, cut, strict=True)
+        )
 
 
 @given(st.lists(st.integers(8, 40), min_size=1, max_size=4), st.integers(8, 48), st.integers(0, 99))
