@@ -98,11 +98,12 @@ class Sweep:
         """Record what its trials came to when nothing trains any more; ``spent`` if hours have ended it.
 
         A trial that has come as far as it was sent has ended well, although its process may have been killed before it
-        could say so.
+        could say so; one whose process was lost again and again has not.
         """
         for trial, standing in zip(self.course.trials, self.course.standings, strict=True):
+            well = spent or (standing.arrived and not standing.out)
             for job in trial.jobs:
-                job.folder.settle(Status.PRUNED if spent or standing.arrived else Status.INTERRUPTED)
+                job.folder.settle(Status.PRUNED if well else Status.INTERRUPTED)
         self.course.memory.close(self.course.standings, self.course.schedule.rungs)
 
     @property

@@ -23,6 +23,7 @@ from datransnet.engine.recipe import LossName, Recipe
 from datransnet.errors import DataError, TrainingError
 from datransnet.losses import LOSSES
 from datransnet.models.registry import Network
+from datransnet.weights import create_trainable, load_weights, save_weights
 
 RECIPE = Recipe(epochs=3, batch_size=4, lr=5e-3, view="crop", size=32, augment=True, target_share=0.5)
 
@@ -79,7 +80,6 @@ OPTIONS = [
     {},
     {"ema": 0.9, "clip": 1.0, "accumulate": 2, "schedule": "one_cycle", "intensity": 0.5, "paste": 0.5},
     {"precision": "bf16", "patience": 1},
-    {"channels_last": True},
 ]
 
 
@@ -98,48 +98,70 @@ def test_resuming_equals_not_stopping(scenes, tmp_path, options):
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), again.parameters(), strict=True))
 
 
-WAITS = {"_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "equal"}
+ASKING = {"_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "equal"}
 """Operations whose result Python asks for, so that the host waits until an accelerator has done all before."""
 
 
-class Waits(TorchDispatchMode):
-    """Notes the operations of `WAITS`, but for those of an optimiser: it counts its steps in the host's memory."""
+class Asked(TorchDispatchMode):
+    """Notes the operations of `ASKING`, but for those of an optimiser: it counts its steps in the host's memory."""
 
     def __init__(self) -> None:
         super().__init__()
         self.found, self.steps = [], 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        if func.overloadpacket.__name__ in WAITS and not self.steps:
+        if func.overloadpacket.__name__ in ASKING and not self.steps:
             self.found.append(func)
         return func(*args, **(kwargs or {}))
 
 
 @pytest.mark.parametrize("options", [*OPTIONS, {"loss": "sls", "zoom": 1.5}])
-def test_no_step_waits_for_the_device(scenes, options):
-    waits, looks = Waits(), []
+def test_no_step_asks_for_a_result(scenes, options):
+    asked, looks = Asked(), []
 
     def begin(*_):
-        waits.steps += 1
+        asked.steps += 1
 
     def end(*_):
-        waits.steps -= 1
+        asked.steps -= 1
 
     hooks = [register_optimizer_step_pre_hook(begin), register_optimizer_step_post_hook(end)]
     train = load_part(scenes, "train")
-    # An average of the weights counts its steps in the host's memory, too.
+    # An average of the weights asks how many steps it has seen; of all switches it alone does so.
     training = _Training(small(), replace(RECIPE, **options | {"ema": 0.0}), "cpu")
     loader = Loader(train, training.recipe)
     try:
-        with waits:
+        with asked:
             torch.ones(()).item()  # so that this test sees one
-            looks.append(len(waits.found))
+            looks.append(len(asked.found))
             training.epoch(loader, 1, 1)
-            looks.append(len(waits.found))
+            looks.append(len(asked.found))
     finally:
         for hook in hooks:
             hook.remove()
-    assert looks == [1, 1], waits.found
+    assert looks == [1, 1], asked.found
+
+
+def test_weights_lie_as_the_recipe_says_in_training_and_when_loaded(scenes, tmp_path):
+    def is_laid_out(model):
+        weights = [each for each in model.parameters() if each.ndim == 4 and each.shape[1] > 1 and each.shape[-1] > 1]
+        return {each.is_contiguous(memory_format=torch.channels_last) for each in weights}
+
+    train, arguments = load_part(scenes, "train"), {"name": "unet", "width": 4, "depth": 1}
+    recipe = replace(RECIPE, channels_last=True, ema=0.9)
+
+    def trained(epochs, **options):
+        torch.manual_seed(0)
+        model = create_trainable(arguments, recipe)
+        training = fit(model, train, train, recipe, seed=1, **options)
+        return model, [next(training)["loss"] for _ in range(epochs)]
+
+    trained(1, checkpoint=tmp_path / "c.pt")
+    resumed, found = trained(recipe.epochs, checkpoint=tmp_path / "c.pt")
+    assert found == trained(recipe.epochs)[1]
+    save_weights(tmp_path, resumed, arguments, recipe)
+    assert is_laid_out(resumed) == is_laid_out(load_weights(tmp_path)[0]) == {True}
+    assert is_laid_out(create_trainable(arguments, RECIPE)) == {False}
 
 
 def test_a_compiled_training_is_the_same_up_to_the_order_of_sums(scenes):

@@ -19,7 +19,9 @@ import pytest
 
 from datransnet.weights import load_weights
 from pipeline.search.ray_tune import RETRIES
+from pipeline.search.sweep import sweeps_of
 from pipeline.study.status import Status
+from pipeline.study.study import Study
 from pipeline.tracking.store import client_of
 from tests.conftest import ROOT
 from tests.pipeline.conftest import StudyFolder, tiny_params, wait_for
@@ -245,6 +247,21 @@ def test_a_trial_that_was_killed_when_it_had_just_arrived_is_no_failure(referenc
     path.write_text(json.dumps(content | {"status": status}), encoding="utf-8")
     study.succeed("tune")
     assert study.tuned() == known
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_trial_that_was_lost_again_and_again_is_a_failure(reference, tmp_path, lost):
+    study = reference["train"].copy(tmp_path / "study")
+    key = next(trial["key"] for trial in study.tuned()["trials"] if trial["status"] == "pruned")
+    path = study.folder / f"runs/{key}/record.json"
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"status": "running"}), encoding="utf-8")
+    (sweep,) = sweeps_of(Study(study.folder)).values()
+    assert sweep.course.over
+    (number,) = (number for number, trial in enumerate(sweep.course.trials) if trial.key == key)
+    sweep.course.standings[number].out = lost
+    sweep.close(spent=False)
+    assert records(study)[key]["status"] == ("interrupted" if lost else "pruned")
+    assert key in {job.run.key for job in sweep.ended}
 
 
 @pytest.mark.faults
