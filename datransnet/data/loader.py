@@ -122,8 +122,11 @@ class Loader:
         return images, masks
 
     def _cut_here(self, chosen: Indices, windows: Indices, rng: np.random.Generator) -> Tensor:
-        """Windows and masks 2×B×M×M, uint8, cut in the host's memory; those smaller than M are in the upper left."""
-        pixels = np.empty((2, len(chosen), windows.max(), windows.max()), dtype=np.uint8)
+        """Windows and masks 2×B×M×M, uint8, cut in the host's memory; those smaller than M are in the upper left.
+
+        What is beside them is zero: rounded places let a resized window have a hundred-thousandth of it.
+        """
+        pixels = np.zeros((2, len(chosen), windows.max(), windows.max()), dtype=np.uint8)
         for slot, (index, window) in enumerate(zip(chosen, windows, strict=True)):
             image, mask = self._window(index, window, rng)
             if self.targets and rng.random() < self.how.paste:

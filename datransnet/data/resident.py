@@ -15,8 +15,8 @@ class Cut(NamedTuple):
 
     Attributes:
         image: its number.
-        top: of the window's first row; negative in no image.
-        left: of its first column.
+        top: of the window's first row; at least 0.
+        left: of its first column; at least 0.
         size: height and width in pixels; beyond an image's edge it is reflected.
         symmetry: of the square, from 0 (as it is) to 7; see `datransnet.data.loader.symmetric`.
     """
@@ -41,10 +41,9 @@ class ResidentPixels:
     """
 
     def __init__(self, images: Sequence[Luminance], masks: Sequence[Truth], device: str) -> None:
-        def row(arrays: Sequence[Luminance]) -> Tensor:
-            return torch.from_numpy(np.concatenate([array.ravel() for array in arrays])).to(device)
-
-        self.pixels = torch.stack([row(images), row([mask.view(np.uint8) for mask in masks])])
+        self.pixels = torch.empty((2, sum(image.size for image in images)), dtype=torch.uint8, device=device)
+        for row, arrays in zip(self.pixels, (images, [mask.view(np.uint8) for mask in masks]), strict=True):
+            row.copy_(torch.from_numpy(np.concatenate([array.ravel() for array in arrays])))
         shapes = np.array([image.shape for image in images])
         starts = np.concatenate([[0], np.cumsum(shapes.prod(axis=1))[:-1]])
         self.places = torch.from_numpy(np.column_stack([starts, shapes])).to(device)
@@ -52,13 +51,14 @@ class ResidentPixels:
     def cut(self, cuts: Sequence[Cut]) -> Tensor:
         """Windows and their masks of 0 and 1, 2×B×M×M, uint8, where M is the largest window's size.
 
-        A smaller window is in the upper left corner of its place; what is beside it may be anything.
+        A smaller window is in the upper left corner of its place; beside it is zero.
         """
         # One small copy to the device, and no wait for it.
         asked = torch.tensor(cuts, dtype=torch.int64).to(self.pixels.device, non_blocking=True)
         _, top, left, size, symmetry = (column[:, None] for column in asked.unbind(1))
         start, height, width = (column[:, None] for column in self.places[asked[:, 0]].unbind(1))
         steps = torch.arange(max(cut.size for cut in cuts), device=self.pixels.device)
+        beside = (steps >= size)[:, :, None] | (steps >= size)[:, None, :]
 
         def along(first: Tensor, length: Tensor, flipped: Tensor) -> Tensor:
             """B×M places along one axis of the images."""
@@ -71,4 +71,5 @@ class ResidentPixels:
         columns = along(left, width, symmetry & 2)[:, None, :]
         places = start[..., None] + rows * width[..., None] + columns
         places = torch.where((symmetry & 4).bool()[..., None], places.mT, places)
-        return torch.stack([row[places] for row in self.pixels])  # one by one, so that each is contiguous
+        # One by one, so that each is contiguous.
+        return torch.stack([row[places].masked_fill_(beside, 0) for row in self.pixels])

@@ -27,7 +27,7 @@ def resample(batch: Tensor, windows: Tensor, size: int, mode: str) -> Tensor:
         size: of the result.
         mode: ``bilinear`` or ``nearest``.
     """
-    windows = windows.to(batch.device, torch.float32).unsqueeze(1)
+    windows = windows.to(batch.device, torch.float32, non_blocking=True).unsqueeze(1)
     centres = (torch.arange(size, device=batch.device) + 0.5) * (windows / size) - 0.5
     inside = torch.minimum(centres.clamp_min(0), windows - 1)
     scaled = (2 * inside + 1) / batch.shape[-1] - 1
@@ -43,6 +43,8 @@ def vary(batch: Tensor, contrast: Tensor, brightness: Tensor) -> Tensor:
         contrast: B factors, by which each pixel's difference from its image's mean is multiplied.
         brightness: B values, which are added to all pixels of an image.
     """
-    factor, summand = (item.to(batch.device, batch.dtype).view(-1, 1, 1, 1) for item in (contrast, brightness))
+    factor, summand = (
+        item.to(batch.device, batch.dtype, non_blocking=True).view(-1, 1, 1, 1) for item in (contrast, brightness)
+    )
     mean = batch.mean(dim=(1, 2, 3), keepdim=True)
     return ((batch - mean) * factor + mean + summand).clamp(0, 1)

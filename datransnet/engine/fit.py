@@ -61,6 +61,7 @@ class _Training:
         self.best, self.history = Best(), list[Epoch]()
         self.trained = synchronised(AllOutputs(model), device)
         if recipe.compile:
+            torch.compiler.reset()  # a process may compile a function eight times, and a worker trains many networks
             self.trained.compile(dynamic=False)  # at most two sizes of batch
 
     @property
@@ -76,6 +77,8 @@ class _Training:
         """Go on from a checkpoint, if there is one."""
         if state := load_checkpoint(path):
             self.model.load_state_dict(state["model"])
+            for group in state["optimizer"]["param_groups"]:  # it may have been written on another kind of device
+                group["fused"] = self.optimizer.defaults["fused"]
             self.optimizer.load_state_dict(state["optimizer"])
             self.best, self.history = Best(**state["best"]), state["history"]
             if self.average is not None:

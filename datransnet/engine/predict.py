@@ -54,6 +54,16 @@ def tiles(shape: tuple[int, int], recipe: Recipe) -> int:
     return len(_starts(shape[0], TILE, OVERLAP)) * len(_starts(shape[1], TILE, OVERLAP))
 
 
+def images_at_once(shape: tuple[int, int], recipe: Recipe) -> int:
+    """How many images H×W an accelerator is given at once: at most `TOGETHER`, and no more pixels than a training step.
+
+    >>> [images_at_once((side, side), Recipe(view="crop", size=256, batch_size=8)) for side in (128, 256, 512, 2048)]
+    [16, 8, 2, 1]
+    """
+    height, width = (recipe.size, recipe.size) if recipe.view == "resize" else shape
+    return max(1, min(TOGETHER, recipe.batch_size * recipe.size**2 // (height * width)))
+
+
 def tiled(
     model: nn.Module, image: Tensor, tile: int = TILE, overlap: int = OVERLAP, each: Callable[[], object] = bool
 ) -> Tensor:
@@ -107,9 +117,8 @@ def _predict_equal(
 def predict(model: Network, data: Images, recipe: Recipe, device: str = "cpu") -> Iterator[ScoreMap]:
     """Scores of every image, see `predict_image`."""
     model.to(device).eval()
-    at_once = 1 if device == "cpu" else TOGETHER
-    for _, group in groupby(data.images, key=lambda image: image.shape):
-        equal = list(group)
+    for shape, group in groupby(data.images, key=lambda image: image.shape):
+        equal, at_once = list(group), 1 if device == "cpu" else images_at_once(shape, recipe)
         for start in range(0, len(equal), at_once):
             yield from _predict_equal(model, equal[start : start + at_once], recipe, device)
 

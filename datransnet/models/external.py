@@ -150,7 +150,8 @@ class External(PaddedNetwork):
         shown = image.expand(-1, self.input.channels, -1, -1)
         if self.input.size:
             shown = F.interpolate(shown, size=(self.input.size,) * 2, mode="bilinear", align_corners=False)
-        mean, std = (shown.new_tensor(values).view(1, -1, 1, 1) for values in (self.input.mean, self.input.std))
+        statistics = (torch.tensor(values).view(1, -1, 1, 1) for values in (self.input.mean, self.input.std))
+        mean, std = (values.to(shown, non_blocking=True) for values in statistics)
         main, others = self._chosen(self._asked((shown - mean) / std))
         wanted = {"out": main, **(others if sides and self.output.sides else {})}
         return {name: self._logits(name, value, image) for name, value in wanted.items()}

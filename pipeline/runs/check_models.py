@@ -5,7 +5,8 @@ from pydantic import ValidationError
 
 from datransnet.classical import METHODS
 from datransnet.errors import ParameterError
-from datransnet.models import Network, create_model
+from datransnet.models import Network
+from datransnet.weights import create_trainable
 from pipeline.study.arguments import Arguments
 from pipeline.study.params import Params
 
@@ -59,10 +60,10 @@ def _problems(params: Params, varied: bool) -> list[str]:
             if base["name"] == "external":
                 if "source" in changes or "files" in changes:
                     raise ParameterError("another source is another network: name it under networks.")
-                _try(create_model(**{**base, **changes}))
+                _try(create_trainable(base | changes, params.recipe))
                 continue
             with torch.device("meta"):
-                create_model(**{**base, **changes})
+                create_trainable(base | changes, params.recipe)
         except ParameterError as error:
             problems.append(f"{where}: {error}")
     for key, dimension in params.tune.space.items():
