@@ -2,17 +2,23 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from pipeline.reporting.board import Board, Entry
 from pipeline.reporting.figures import COLOURS, save
 from pipeline.reporting.statistics import LEAST_SEEDS, estimates
 from pipeline.reporting.tuning_curve import tuning_curve
 
-MARKERS, DASHES = "osD^vP*X", ("-", "--", "-.", ":")
+Dashes = Literal["-", "--", "-.", ":"]
+
+MARKERS = "osD^vP*X"
+DASHES: tuple[Dashes, ...] = ("-", "--", "-.", ":")
 """Colours repeat after eight lines; then the marker and the line's style are others."""
 
 
@@ -22,23 +28,30 @@ def draw_leaderboard(found: Sequence[Board], folder: Path, name: str = "leaderbo
     IoU over the time of an image, with the interval over seeds; the places that are open; the share of test images
     whose IoU is above a value; and the tuning curve of each search with its band.
     """
-    alone = len(found) == 1
-    shape, size = ((2, 2), (9.6, 6.6)) if alone else ((4, len(found)), (4.8 * len(found), 12.0))
+    alone, looks = len(found) == 1, looks_of(found)
+    shape, size = ((2, 2), (9.6, 7.2)) if alone else ((4, len(found)), (4.8 * len(found), 12.6))
     figure, axes = plt.subplots(*shape, figsize=size, squeeze=False)
     for (costs, places, profile, tuning), board in zip([axes.ravel()] if alone else axes.T, found, strict=True):
-        looks = {
-            entry.title: (COLOURS[number % 8], MARKERS[number // 8 % 8], DASHES[number // 8 % 4])
-            for number, entry in enumerate(board.entries)
-        }
         _costs(costs, board, looks)
         _places(places, board, looks)
         _profile(profile, board, looks)
         _tuning(tuning, board, looks)
+    lines = [Line2D([], [], color=colour, marker=marker, linestyle=dashes) for colour, marker, dashes in looks.values()]
+    figure.legend(lines, list(looks), loc="outside lower center", ncols=5, fontsize=8, frameon=False)
     save(figure, folder, name)
 
 
-Looks = dict[str, tuple[str, str, str]]
+Looks = dict[str, tuple[str, str, Dashes]]
 """Colour, marker and line style of each line, by its title."""
+
+
+def looks_of(found: Sequence[Board]) -> Looks:
+    """What each line looks like, the same on every dataset."""
+    titles = dict.fromkeys(entry.title for board in found for entry in board.entries)
+    return {
+        title: (COLOURS[number % 8], MARKERS[number // 8 % 8], DASHES[number // 8 % 4])
+        for number, title in enumerate(titles)
+    }
 
 
 def _costs(axes: Axes, board: Board, looks: Looks) -> None:
@@ -49,9 +62,8 @@ def _costs(axes: Axes, board: Board, looks: Looks) -> None:
         error = None if len(entry.counts) < LEAST_SEEDS else 100 * estimate.half_width
         place = entry.price.latency, 100 * estimate.mean
         axes.errorbar(*place, yerr=error, fmt=marker, color=colour, capsize=3)
-        axes.annotate(entry.title, place, (5, 4), textcoords="offset points", color=colour, fontsize=7)
-    axes.set(xscale="log", xlabel="milliseconds an image", ylabel="IoU (%)", title=board.dataset)
-    axes.margins(x=0.25)
+    # An interval over few seeds may go below 0, where no IoU is.
+    axes.set(xscale="log", xlabel="milliseconds an image", ylabel="IoU (%)", title=board.dataset, ylim=(0, None))
 
 
 def _places(axes: Axes, board: Board, looks: Looks) -> None:
@@ -70,8 +82,7 @@ def _profile(axes: Axes, board: Board, looks: Looks) -> None:
         values = _per_image(entry)
         above = [float((values > level).mean()) for level in levels]
         colour, _, dashes = looks[entry.title]
-        axes.plot(100 * levels, above, dashes, color=colour, label=entry.title)
-    axes.legend(fontsize=7)
+        axes.plot(100 * levels, above, dashes, color=colour)
     axes.set(xlabel="IoU of an image (%)", ylabel="share of images above", ylim=(0, 1))
 
 
@@ -94,4 +105,5 @@ def _tuning(axes: Axes, board: Board, looks: Looks) -> None:
             axes.step(curve.numbers, 100 * end, color=colour, where="post", linewidth=0.8, linestyle=":")
         most = max(most, *values)
     # A band that reaches 100 % leaves nothing to be seen of the curves.
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel="trials of a search", ylabel="validation IoU of the best (%)", ylim=(0, 150 * most or 1))
