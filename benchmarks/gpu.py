@@ -1,9 +1,8 @@
-"""``python -m benchmarks.gpu``: what an accelerator is worth that is at hand for minutes, the most important first.
+"""``python -m benchmarks.gpu``: how fast this library trains and predicts on an accelerator, network by network.
 
-Each figure is written as soon as it is measured, and none is measured twice: the same command goes on where it was
-stopped. Trainings and predictions are the library's own, on images of noise; one training step of two networks that
-differ in nothing but their switches says which switches to set. It needs the library's dependencies, not the study's,
-and no network.
+It is made for a card that is borrowed for minutes. The most important figures come first, each is written as soon as it
+is measured, and the same command goes on where it was stopped; what failed is tried once more at the end of the next
+call. Trainings and predictions are the library's own, on images of noise. Only the library's dependencies are needed.
 """
 
 import argparse
@@ -12,8 +11,9 @@ import multiprocessing
 import platform
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from statistics import median
@@ -31,21 +31,28 @@ from datransnet.engine.predict import predict
 from datransnet.engine.recipe import Recipe
 from datransnet.weights import create_trainable
 
-STEPS = 8
+STEPS = 32
 """Steps of an epoch that is timed."""
 EPOCHS = 4
 """Epochs of a training that is timed; the first warms up, and the last one is validated."""
-SWITCHES: tuple[dict[str, object], ...] = (
+Switches = dict[str, object]
+PLAIN: tuple[Switches, ...] = (
     {"precision": "bf16"},
     {"precision": "fp32"},
     {"precision": "bf16", "channels_last": True},
+    {"precision": "fp32", "channels_last": True},
+)
+COMPILED: tuple[Switches, ...] = (
     {"precision": "bf16", "compile": True},
     {"precision": "bf16", "channels_last": True, "compile": True},
-    {"precision": "fp32", "channels_last": True},
 )
 BATCHES = (16, 4, 64)
 TOGETHER = (1, 2, 4, 6)
+PATIENCE = 300.0
+"""Seconds after which trainings side by side no longer wait for one that has not come."""
 Figures = dict[str, float]
+Outcome = dict[str, float | str]
+"""Figures, or under ``failed`` why there are none."""
 
 
 @dataclass(frozen=True)
@@ -61,12 +68,12 @@ class Bench:
         images = [rng.integers(0, 256, (self.size, self.size), dtype=np.uint8) for _ in range(number)]
         return Images([str(index) for index in range(number)], images, [image > 252 for image in images])
 
-    def recipe(self, batch: int, switches: dict[str, object]) -> Recipe:
+    def recipe(self, batch: int, switches: Switches) -> Recipe:
         """A training whose epochs are timed."""
         plain = Recipe(epochs=EPOCHS, validate_every=EPOCHS, batch_size=batch, view="crop", size=self.size)
         return replace(plain, augment=True, target_share=0.5, **switches)  # type: ignore[arg-type]
 
-    def train(self, network: str, batch: int, switches: dict[str, object], ready: Callable[[], object]) -> Figures:
+    def train(self, network: str, batch: int, switches: Switches, ready: Callable[[], object] = bool) -> Figures:
         """Images a second in training, and the most memory it took; ``ready`` is called when it is warm."""
         recipe, data = self.recipe(batch, switches), self.data(STEPS * batch)
         model = create_trainable({"name": network, **self.arguments(network)}, recipe)
@@ -123,7 +130,7 @@ class Bench:
     def side_by_side(self, number: int) -> Figures:
         """Images a second of so many trainings of DATransNet at once, in processes of their own, all together."""
         spawn = multiprocessing.get_context("spawn")
-        barrier, rates = spawn.Barrier(number), spawn.SimpleQueue()
+        barrier, rates = spawn.Barrier(number, timeout=PATIENCE), spawn.SimpleQueue()
         processes = [spawn.Process(target=_one_of_several, args=(self, barrier, rates)) for _ in range(number)]
         for process in processes:
             process.start()
@@ -145,38 +152,44 @@ def _one_of_several(bench: Bench, barrier: Barrier, rates: "multiprocessing.Simp
 def measurements(bench: Bench, networks: list[str]) -> Iterator[tuple[str, Callable[[], Figures]]]:
     """Every measurement by its name, the most important first."""
     yield "literal", bench.literal
-    for batch in BATCHES:
-        for switches in SWITCHES:
-            for network in networks:
-                named = " ".join(key if value is True else str(value) for key, value in switches.items())
-                yield (
-                    f"train {network} batch {batch} {named}",
-                    lambda n=network, b=batch, s=switches: bench.train(n, b, s, bool),  # type: ignore[misc]
-                )
-        if batch == BATCHES[0]:
-            for number in TOGETHER:
-                yield f"side by side {number}", lambda n=number: bench.side_by_side(n)  # type: ignore[misc]
-            for reside in (True, False):
-                yield f"batches cut {'there' if reside else 'here'}", lambda r=reside: bench.load(r)  # type: ignore[misc]
-            for network in networks:
-                yield f"predict {network}", lambda n=network: bench.predict(n)  # type: ignore[misc]
+    yield from _trainings(bench, networks, BATCHES[0], PLAIN)
+    for number in TOGETHER:
+        yield f"side by side {number}", partial(bench.side_by_side, number)
+    for reside in (True, False):
+        yield f"batches cut {'there' if reside else 'here'}", partial(bench.load, reside)
+    for network in networks:
+        yield f"predict {network}", partial(bench.predict, network)
+    yield from _trainings(bench, networks, BATCHES[0], COMPILED)
+    for batch in BATCHES[1:]:
+        yield from _trainings(bench, networks, batch, (*PLAIN, *COMPILED))
 
 
-def fastest(figures: dict[str, Figures]) -> dict[str, str]:
+def _trainings(
+    bench: Bench, networks: list[str], batch: int, ways: Sequence[Switches]
+) -> Iterator[tuple[str, Callable[[], Figures]]]:
+    """A training of each network under each of some switches, but for those that change nothing."""
+    for switches in ways:
+        named = " ".join(key if value is True else str(value) for key, value in switches.items())
+        for network in networks:
+            if not (network == "datransnet" and "channels_last" in switches):  # its channels always lie last
+                yield f"train {network} batch {batch} {named}", partial(bench.train, network, batch, switches)
+
+
+def fastest(figures: Mapping[str, Outcome]) -> dict[str, str]:
     """The switches under which each network trains fastest, by the network and batch."""
     best: dict[str, tuple[float, str]] = {}
     for name, found in figures.items():
         if name.startswith("train ") and "images_a_second" in found:
             _, network, _, batch, switches = name.split(" ", 4)
             key = f"{network} batch {batch}"
-            best[key] = max(best.get(key, (0.0, "")), (found["images_a_second"], switches))
+            best[key] = max(best.get(key, (0.0, "")), (float(found["images_a_second"]), switches))
     return {key: switches for key, (_, switches) in best.items()}
 
 
 def main() -> None:
     """Measure what is missing, until the minutes are over."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=9.0, help="after which nothing new is begun")
+    parser.add_argument("--minutes", type=float, default=9.0, help="after which nothing new is begun, but for a first")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--networks", nargs="*", default=list_models(), help="all, if not given")
@@ -185,34 +198,46 @@ def main() -> None:
     started, bench = time.monotonic(), Bench(options.device, options.size)
     name = device_name(options.device)
     path: Path = options.out or RESULTS / f"gpu-{short(name)}.json"
-    figures: dict[str, Figures | dict[str, str]] = {}
-    if path.exists():
-        figures = json.loads(path.read_text(encoding="utf-8"))["figures"]
-    for what, measure in measurements(bench, options.networks):
-        if what in figures:
-            continue
-        if time.monotonic() - started > 60 * options.minutes:
+    setting = {"device_name": name, "torch": torch.__version__, "python": platform.python_version(), **asdict(bench)}
+    figures = measured_before(path, setting)
+    torch.use_deterministic_algorithms(True, warn_only=True)  # as studies train
+    all_of_them = list(measurements(bench, options.networks))
+    missing = [each for each in all_of_them if each[0] not in figures]
+    failed = [each for each in all_of_them if "failed" in figures.get(each[0], {})]
+    for number, (what, measure) in enumerate(missing + failed):
+        if number and time.monotonic() - started > 60 * options.minutes:
             print("The minutes are over; the same command does the rest.")
             return
-        try:
-            figures[what] = measure()
-        except RuntimeError as error:  # too little memory, no compiler: a result, too
-            figures[what] = {"failed": str(error).splitlines()[0][:200]}
+        figures[what] = attempt(measure)
         print(what, figures[what], flush=True)
-        measured = {key: value for key, value in figures.items() if "failed" not in value}
-        content = {
-            "schema": 1,
-            "device": name,
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-            "command": " ".join(["python -m benchmarks.gpu", *sys.argv[1:]]),
-            **asdict(bench),
-            "fastest": fastest(measured),  # type: ignore[arg-type]
-            "figures": figures,
-        }
+        command = " ".join(["python -m benchmarks.gpu", *sys.argv[1:]])
+        content = {"schema": 2, **setting, "command": command, "fastest": fastest(figures), "figures": figures}
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, json.dumps(content, indent=1) + "\n")
-        torch._dynamo.reset()
+        if options.device != "cpu":
+            torch.cuda.synchronize()  # ends the command where an error has left the device of no use to this process
+            torch.cuda.empty_cache()
+
+
+def attempt(measure: Callable[[], Figures]) -> Outcome:
+    """What was measured, or in one line why it was not: too little memory and a missing compiler are results, too."""
+    try:
+        return dict(measure())
+    except Exception as error:  # a compiler raises kinds of its own
+        return {"failed": f"{type(error).__name__}: {error}".splitlines()[0][:200]}
+
+
+def measured_before(path: Path, setting: dict[str, str | int]) -> dict[str, Outcome]:
+    """The outcomes in a file of results; the command ends if they are of another setting."""
+    if not path.exists():
+        return {}
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if others := [
+        f"{key} {content.get(key)}, not {value}" for key, value in setting.items() if content.get(key) != value
+    ]:
+        raise SystemExit(f"{path} is of another setting ({'; '.join(others)}). Name another file with --out.")
+    outcomes: dict[str, Outcome] = content["figures"]
+    return outcomes
 
 
 if __name__ == "__main__":
