@@ -31,8 +31,8 @@ class Cut(NamedTuple):
 class ResidentPixels:
     """Images and masks, sizes of which may differ, as rows of bytes on a device.
 
-    Batches are cut there, so that neither the host's memory nor its clock is in the way: a copy of pixels from memory
-    that is not pinned waits for everything that the device was asked to do before, and a row of numbers does not.
+    Batches are cut there, from a row of numbers a window. Copying the windows themselves from the host would make it
+    wait until the device has done all that it was asked to do before.
 
     Args:
         images: N arrays H×W, uint8.

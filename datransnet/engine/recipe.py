@@ -28,7 +28,8 @@ class Recipe(BatchRecipe):
         patience: looks at the validation part without a better IoU before training stops; 0 is off.
         precision: ``fp32``, or ``bf16`` for matrix products and convolutions.
         channels_last: weights and images lie in memory pixel by pixel instead of channel by channel, which most
-            networks of convolutions are faster with; the same function, with sums in another order.
+            networks of convolutions are faster with; the same function, with sums in another order. DATransNet's
+            always do.
         compile: Inductor compiles the training step, which takes a minute and a C++ compiler; the same function, with
             sums in another order.
         loss: a name in `datransnet.losses`.

@@ -14,7 +14,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from datransnet import create_model
-from datransnet.data.dataset import load_part
+from datransnet.data.dataset import Images, load_part
 from datransnet.data.loader import Loader
 from datransnet.engine.checkpoint import load_checkpoint, save_checkpoint
 from datransnet.engine.fit import _Training, fit
@@ -127,7 +127,7 @@ def test_no_step_asks_for_a_result(scenes, options):
 
     hooks = [register_optimizer_step_pre_hook(begin), register_optimizer_step_post_hook(end)]
     train = load_part(scenes, "train")
-    # An average of the weights asks how many steps it has seen; of all switches it alone does so.
+    # Torch's average of the weights asks how many steps it has seen; of all switches it alone does so.
     training = _Training(small(), replace(RECIPE, **options | {"ema": 0.0}), "cpu")
     loader = Loader(train, training.recipe)
     try:
@@ -169,6 +169,41 @@ def test_a_compiled_training_is_the_same_up_to_the_order_of_sums(scenes):
     recipe = Recipe(epochs=1, batch_size=4, lr=1e-3, view="crop", size=32)
     found = [losses(fit(one_convolution(), train, train, replace(recipe, compile=on), seed=1)) for on in (False, True)]
     assert found[1] == pytest.approx(found[0], rel=1e-4)
+
+
+@pytest.mark.parametrize(("first", "second"), [("cpu", "cpu:0"), ("cpu:0", "cpu")])
+def test_a_training_goes_on_on_another_kind_of_device(scenes, tmp_path, first, second):
+    """To the engine every device but "cpu" is an accelerator; "cpu:0" is the one that every machine has."""
+    train, validation = load_part(scenes, "train"), load_part(scenes, "val")
+    recipe = replace(RECIPE, epochs=3, view="crop", zoom=1.5, intensity=0.5, target_share=0.5, ema=0.9)
+    begun = fit(small(), train, validation, recipe, seed=1, device=first, checkpoint=tmp_path / "c.pt")
+    earlier = next(begun)
+    begun.close()
+    saved = load_checkpoint(tmp_path / "c.pt")["optimizer"]["state"]
+    resumed = _Training(small(), recipe, second)
+    resumed.load(tmp_path / "c.pt")
+    assert {group["fused"] for group in resumed.optimizer.param_groups} == {True if second == "cpu:0" else None}
+    loaded = resumed.optimizer.state_dict()["state"]
+    assert all(torch.equal(loaded[number][name], value) for number in saved for name, value in saved[number].items())
+    found = list(fit(small(), train, validation, recipe, seed=1, device=second, checkpoint=tmp_path / "c.pt"))
+    assert found[0] == earlier
+    assert [metrics["epoch"] for metrics in found] == [1, 2, 3]
+
+
+def test_prediction_keeps_the_order_of_images_and_their_own_sizes(scenes):
+    images = load_part(scenes, "test")
+    rng = np.random.default_rng(0)
+    sizes = [(32, 32)] * 20 + [(32, 48)] * 3 + [(32, 32), (64, 32)]
+    mixed = Images(
+        [str(number) for number in range(len(sizes))],
+        [rng.choice(images.images)[:height, :width] for height, width in sizes],
+        [np.zeros(size, dtype=bool) for size in sizes],
+    )
+    model, recipe = small(), Recipe(view="crop", size=48, batch_size=4)
+    alone = list(predict(model, mixed, recipe, "cpu"))
+    together = list(predict(model, mixed, recipe, "cpu:0"))
+    assert [scores.shape for scores in together] == [image.shape for image in mixed.images]
+    assert all(np.allclose(a, b, atol=1e-5) for a, b in zip(alone, together, strict=True))
 
 
 def test_images_that_are_predicted_together_score_as_alone(scenes):
