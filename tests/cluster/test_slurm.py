@@ -76,13 +76,19 @@ class Slurm(Machines):
         wait_for(lambda: self.said("sinfo", "-h", "-o", "%t %D").strip() == "idle 3", self.controller, "no nodes")
 
     def boot(self, index: int) -> None:
-        """Start a node's daemon in its network, but with this machine's /sys, where it looks for control groups."""
+        """Start a node's daemon, which sees its own network, processes and folder of Ray, as on a machine of its own.
+
+        It also sees this machine's /sys, where it looks for control groups.
+        """
         log = (self.folder / f"n{index}-{len(self.logs)}.log").open("w", encoding="utf-8")
         self.logs.append(log)
-        inside = ["nsenter", f"--net=/var/run/netns/{self.names[index]}"]
+        inside = ["nsenter", f"--net=/var/run/netns/{self.names[index]}", "unshare", "--mount", "--pid", "--fork"]
+        Path("/tmp/ray").mkdir(exist_ok=True)
+        # The shell is the machine's first process, which has to take leave of those whose parents are gone.
+        start = f"mount -t tmpfs none /tmp/ray && slurmd -D -N n{index}; exit"
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         subprocess.Popen(
-            [*inside, "slurmd", "-D", "-N", f"n{index}"], env={**self.known, "PATH": path}, stdout=log, stderr=log
+            [*inside, "--mount-proc", "sh", "-c", start], env={**self.known, "PATH": path}, stdout=log, stderr=log
         )
 
     def said(self, *command: str) -> str:
@@ -139,7 +145,7 @@ def test_an_array_of_workers_loses_a_node_and_is_requeued_at_its_limit(slurm):
     params["train"]["seeds"], params["ablate"] = 3, {"seeds": 1, "variants": {"plain": {"gradient": "plain"}}}
     study = StudyFolder(slurm.folder / "study", params)
     study.succeed("fetch", "split")
-    job = slurm.submit(study, "work.sbatch", "--array=0-7", "--time=1", "--signal=B:TERM@40")
+    job = slurm.submit(study, "work.sbatch", "--array=0-7", "--time=1", "--signal=B:USR1@40")
 
     def training() -> set[str]:
         """Nodes with a task that runs."""
@@ -167,3 +173,25 @@ def test_an_array_of_workers_loses_a_node_and_is_requeued_at_its_limit(slurm):
     alone = StudyFolder(slurm.folder / "alone", params)
     alone.succeed("fetch", "split", "tune")
     assert alone.searches() == study.searches()
+
+
+def test_a_sweep_inside_an_allocation_finds_what_one_machine_finds(slurm):
+    params = tiny_params()
+    params["tune"]["trials"] = 12
+    study = StudyFolder(slurm.folder / "study", params)
+    study.succeed("fetch", "split")
+    # Of the short times of `QUICK` one is too short: `ray stop` may take longer, and who asked for it would be ended.
+    patient = {"RAY_gcs_rpc_server_reconnect_timeout_s": "60"}
+    job = slurm.submit(study, "sweep.sbatch", "--nodes=3", "--time=30", **patient)
+    wait_for(lambda: records(study), slurm.controller, "the sweep never begins")
+    slurm.said("scancel", job)
+    wait_for(lambda: not slurm.said("squeue", "-h", "-j", job).strip(), slurm.controller, "the job never ends")
+    assert "Restarts=0" in slurm.said("scontrol", "show", "job", job)  # who cancels a job does not want it back
+    assert "Nothing is lacking" not in study.run("plan").stdout
+    job = slurm.submit(study, "sweep.sbatch", "--nodes=3", "--time=30", **patient)
+    wait_for(lambda: not slurm.said("squeue", "-h", "-j", job).strip(), slurm.controller, "the job never ends")
+    assert "JobState=COMPLETED" in slurm.said("scontrol", "show", "job", job), outputs(study)
+    assert "Running command on head node" in outputs(study)  # Ray says so when all three are there
+    alone = StudyFolder(slurm.folder / "alone", params)
+    alone.succeed("fetch", "split", "tune")
+    assert alone.searches() == study.searches(), outputs(study)
