@@ -116,7 +116,7 @@ def _price_cells(price: Price | None) -> dict[str, str]:
 
 
 def _across(found: Sequence[Board]) -> Table:
-    """IoU and place on every dataset, by the mean of the places; networks of one name are one line."""
+    """IoU, place and latency on every dataset, by the mean of the places; networks of one name are one line."""
     lines: dict[str, dict[str, str]] = {}
     values: dict[str, Numbers] = {}
     for board in found:
@@ -126,18 +126,22 @@ def _across(found: Sequence[Board]) -> Table:
             estimated = estimates(entry.counts, ["iou"])["iou"]
             lines[entry.name][f"IoU (%), {board.dataset}"] = f"{cell(estimated, 'iou')} {entry.mark}".strip()
             lines[entry.name][f"place, {board.dataset}"] = place_cell(entry.place)
+            if entry.price:
+                lines[entry.name][f"latency (ms), {board.dataset}"] = f"{entry.price.latency:.1f}"
+                values[entry.name][f"latency, {board.dataset}"] = entry.price.latency
             values[entry.name][f"iou, {board.dataset}"] = estimated.mean
             values[entry.name][f"place, {board.dataset}"] = entry.place.place
     titles = Counter(line["network"] for line in lines.values())
     for name, line in lines.items():
         if titles[line["network"]] > 1:
             line["network"] += f" ({name})"
-    columns = [f"{what}, {board.dataset}" for board in found for what in ("IoU (%)", "place")]
+    columns = [f"{what}, {board.dataset}" for board in found for what in ("IoU (%)", "place", "latency (ms)")]
     order = sorted(lines, key=lambda name: fmean(v for key, v in values[name].items() if key.startswith("place, ")))
     rows = [{"network": lines[name]["network"], **{key: lines[name].get(key, "") for key in columns}} for name in order]
+    entries = [entry for board in found for entry in board.entries]
     note = (
         "Sorted by the mean place over the datasets that a network has results on; networks that studies call the same "
-        f"are one line. {RULE}{_marks(entry for board in found for entry in board.entries)}"
+        f"are one line. {RULE} Latency: one image of {'; '.join(dict.fromkeys(map(_where, found)))}.{_marks(entries)}"
     )
     return Table("leaderboard", "All datasets", note, rows, [values[name] for name in order])
 

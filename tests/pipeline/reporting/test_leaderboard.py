@@ -105,7 +105,9 @@ def test_other_datasets_are_other_boards_and_one_table_has_them_all():
     across = leaderboard_tables(found)[0]
     assert across.name == "leaderboard"
     assert len(across.rows) == 1
-    assert sum("IoU" in column for column in across.rows[0]) == 2
+    for what in ("IoU (%), ", "place, ", "latency (ms), "):
+        assert sum(column.startswith(what) for column in across.rows[0]) == 2
+    assert across.rows[0]["latency (ms), Elsewhere " + here.evaluation.dataset.split] == "3.5"
 
 
 def test_peers_are_lines_without_cost():
