@@ -180,17 +180,23 @@ def test_a_sweep_inside_an_allocation_finds_what_one_machine_finds(slurm):
     params["tune"]["trials"] = 12
     study = StudyFolder(slurm.folder / "study", params)
     study.succeed("fetch", "split")
-    # Of the short times of `QUICK` one is too short: `ray stop` may take longer, and who asked for it would be ended.
-    patient = {"RAY_gcs_rpc_server_reconnect_timeout_s": "60"}
-    job = slurm.submit(study, "sweep.sbatch", "--nodes=3", "--time=30", **patient)
+    # As for a user whose home all nodes share, where the script leaves Ray's token. And of the short times of `QUICK`
+    # one is too short: `ray stop` may take longer, and who asked for it would be ended.
+    as_usual = {
+        "RAY_AUTH_MODE": "token",
+        "HOME": str(slurm.folder),
+        "RAY_gcs_rpc_server_reconnect_timeout_s": "60",
+    }
+    job = slurm.submit(study, "sweep.sbatch", "--nodes=3", "--time=30", **as_usual)
     wait_for(lambda: records(study), slurm.controller, "the sweep never begins")
     slurm.said("scancel", job)
     wait_for(lambda: not slurm.said("squeue", "-h", "-j", job).strip(), slurm.controller, "the job never ends")
     assert "Restarts=0" in slurm.said("scontrol", "show", "job", job)  # who cancels a job does not want it back
     assert "Nothing is lacking" not in study.run("plan").stdout
-    job = slurm.submit(study, "sweep.sbatch", "--nodes=3", "--time=30", **patient)
+    job = slurm.submit(study, "sweep.sbatch", "--nodes=3", "--time=30", **as_usual)
     wait_for(lambda: not slurm.said("squeue", "-h", "-j", job).strip(), slurm.controller, "the job never ends")
     assert "JobState=COMPLETED" in slurm.said("scontrol", "show", "job", job), outputs(study)
+    assert (slurm.folder / ".ray/auth_token").exists()
     assert "Running command on head node" in outputs(study)  # Ray says so when all three are there
     alone = StudyFolder(slurm.folder / "alone", params)
     alone.succeed("fetch", "split", "tune")
