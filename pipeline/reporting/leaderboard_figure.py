@@ -106,4 +106,8 @@ def _tuning(axes: Axes, board: Board, looks: Looks) -> None:
         most = max(most, *values)
     # A band that reaches 100 % leaves nothing to be seen of the curves.
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set(xlabel="trials of a search", ylabel="validation IoU of the best (%)", ylim=(0, 150 * most or 1))
+    axes.set(
+        xlabel="trials of a search (dotted: 95 % band)",
+        ylabel="validation IoU of the best (%)",
+        ylim=(0, 150 * most or 1),
+    )

@@ -150,7 +150,7 @@ def test_networks_of_one_study_are_told_apart_by_their_name_and_the_page_says_wh
         ("30", "DATransNet (other_1)"),
         ("100", "DATransNet (other_0)"),
     ]
-    assert "DATransNet (other_1)" in choice.rows[0]["as good for all that is known"]  # two trainings tell nothing
+    assert "DATransNet (other_1)" in choice.rows[0]["not surely worse"]  # two trainings tell nothing
 
 
 def test_a_method_without_training_has_its_place_although_it_was_run_once():
