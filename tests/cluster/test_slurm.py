@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from socket import gethostname
 
@@ -95,9 +96,11 @@ class Slurm(Machines):
         done = subprocess.run(command, env=self.known, capture_output=True, text=True, check=False)
         return done.stdout + done.stderr
 
-    def submit(self, study: StudyFolder, script: str, *options: str, **environment: str) -> str:
+    def submit(
+        self, study: StudyFolder, script: str, *options: str, command: Sequence[str] = (), **environment: str
+    ) -> str:
         done = subprocess.run(
-            ["sbatch", "--parsable", *options, str(ROOT / "cluster/slurm" / script)],
+            ["sbatch", "--parsable", *options, str(ROOT / "cluster/slurm" / script), *command],
             cwd=study.folder,
             env={**self.known, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", **environment},
             capture_output=True,
@@ -187,17 +190,17 @@ def test_a_sweep_inside_an_allocation_finds_what_one_machine_finds(slurm):
         "HOME": str(slurm.folder),
         "RAY_gcs_rpc_server_reconnect_timeout_s": "60",
     }
-    job = slurm.submit(study, "sweep.sbatch", "--nodes=3", "--time=30", **as_usual)
-    wait_for(lambda: records(study), slurm.controller, "the sweep never begins")
+    job = slurm.submit(study, "sweep.sbatch", "--nodes=3", "--time=30", command=["sleep", "infinity"], **as_usual)
+    # Ray says so when all three are there.
+    wait_for(lambda: "Running command on head node" in outputs(study), slurm.controller, "the cluster never begins")
     slurm.said("scancel", job)
     wait_for(lambda: not slurm.said("squeue", "-h", "-j", job).strip(), slurm.controller, "the job never ends")
     assert "Restarts=0" in slurm.said("scontrol", "show", "job", job)  # who cancels a job does not want it back
-    assert "Nothing is lacking" not in study.run("plan").stdout
     job = slurm.submit(study, "sweep.sbatch", "--nodes=3", "--time=30", **as_usual)
     wait_for(lambda: not slurm.said("squeue", "-h", "-j", job).strip(), slurm.controller, "the job never ends")
     assert "JobState=COMPLETED" in slurm.said("scontrol", "show", "job", job), outputs(study)
     assert (slurm.folder / ".ray/auth_token").exists()
-    assert "Running command on head node" in outputs(study)  # Ray says so when all three are there
+    assert outputs(study).count("Running command on head node") == 2
     alone = StudyFolder(slurm.folder / "alone", params)
     alone.succeed("fetch", "split", "tune")
     assert alone.searches() == study.searches(), outputs(study)
