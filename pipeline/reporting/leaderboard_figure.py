@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from pipeline.reporting.board import Board, Entry
 from pipeline.reporting.figures import COLOURS, save
@@ -64,6 +64,10 @@ def _costs(axes: Axes, board: Board, looks: Looks) -> None:
         axes.errorbar(*place, yerr=error, fmt=marker, color=colour, capsize=3)
     # An interval over few seeds may go below 0, where no IoU is.
     axes.set(xscale="log", xlabel="milliseconds an image", ylabel="IoU (%)", title=board.dataset, ylim=(0, None))
+    # Matplotlib's own labels lie over each other where less than two decades are shown.
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _places(axes: Axes, board: Board, looks: Looks) -> None:
