@@ -6,12 +6,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from datransnet.atomic import atomic_path, write_text
 from datransnet.data.images import Levels, parse_levels
+from datransnet.engine.memory_format import to_channels_last
 from datransnet.engine.recipe import Recipe
 from datransnet.errors import DataError, ParameterError
 from datransnet.models import DATransNet, Network, create_model
@@ -32,8 +32,8 @@ def create_trainable(arguments: Mapping[str, object], recipe: Recipe) -> Network
         ParameterError: as `create_model` does.
     """
     network = create_model(**arguments)  # type: ignore[arg-type]
-    if recipe.channels_last:  # images then take their layout from the weights that they meet first
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # documented, not in its hints
+    if recipe.channels_last:
+        to_channels_last(network)
     return Normalised(network) if recipe.normalise == "dataset" else network
 
 

@@ -137,6 +137,7 @@ def _cost(trained: Trained, side: int) -> RunCost:
         size=measured.size,
         threads=measured.threads,
         device=measured.device,
+        memory_formats=measured.memory_formats,
         training=sum(epoch["seconds"] for epoch in record.history) if record else None,
         environment=record.environment if record else {},
         git=record.git if record else "",

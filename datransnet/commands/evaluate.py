@@ -19,6 +19,7 @@ from datransnet.data.layouts import find_layout
 from datransnet.data.manifest import PARTS, Manifest, image_digest
 from datransnet.data.score_maps import Reading, find_predictions, other_size_named
 from datransnet.engine.distributed import check_device
+from datransnet.engine.memory_format import ready
 from datransnet.engine.predict import predict
 from datransnet.errors import DataError, ParameterError, did_you_mean
 from datransnet.metrics import CONVENTIONS, calibration, evaluate, hierarchical_summary, summarise
@@ -69,7 +70,10 @@ def evaluate_command(
             "split, or --allow-leak: the count then stands in the result."
         )
     with typer.progressbar(
-        predict(model, images, recipe, device), length=len(images), file=sys.stderr, hidden=not sys.stderr.isatty()
+        predict(ready(model, device), images, recipe, device),
+        length=len(images),
+        file=sys.stderr,
+        hidden=not sys.stderr.isatty(),
     ) as bar:
         pairs = zip(bar, images.masks, strict=True)
         _print_evaluation(pairs, conventions, threshold, curves, {"seen_in_training": leaked if learnt else None})

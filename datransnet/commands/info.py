@@ -6,6 +6,7 @@ from torch.utils.benchmark import Timer
 
 from datransnet.commands.assignments import parse_assignments
 from datransnet.engine.cost import operations_of, parameters_of
+from datransnet.engine.memory_format import ready
 from datransnet.models import MODELS, Network, create_model, list_models
 
 
@@ -60,9 +61,11 @@ def all_command(height: int, width: int) -> None:
     )
 
 
-def latency_of(model: nn.Module, height: int, width: int) -> float:
+def latency_of(model: Network, height: int, width: int) -> float:
     """Median milliseconds of a forward pass of one image on the processor."""
     image = torch.zeros(1, 1, height, width)
     with torch.inference_mode():
-        timer = Timer("model(image)", globals={"model": model, "image": image}, num_threads=torch.get_num_threads())
+        timer = Timer(
+            "model(image)", globals={"model": ready(model), "image": image}, num_threads=torch.get_num_threads()
+        )
         return 1000 * float(timer.blocked_autorange(min_run_time=0.2).median)

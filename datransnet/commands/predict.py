@@ -22,6 +22,7 @@ from datransnet.data.listing import images_in
 from datransnet.data.oddities import named
 from datransnet.data.score_maps import ENDING, OVERLAY
 from datransnet.engine.distributed import check_device
+from datransnet.engine.memory_format import ready
 from datransnet.engine.predict import ScoreMap, predict_image, tiles
 from datransnet.errors import DataError, ParameterError
 from datransnet.weights import Foreign, learnt_levels, load_weights
@@ -75,7 +76,7 @@ def predict_command(
     _check_outputs(out, paths)
     model, recipe = load_weights(weights, foreign)
     levels = learnt_levels(weights)
-    model.to(device)
+    ready(model, device)
     out.mkdir(parents=True, exist_ok=True)
     rows, poor, done, shrunk = list[dict[str, Any]](), list[str](), list[Path](), 1.0
     lengths = [tiles(image_size(path), recipe) for path in paths]

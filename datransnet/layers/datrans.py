@@ -98,7 +98,7 @@ class DynamicAttentionTransformer(nn.Module):
             keys = neighbour_kernel(weight.flatten(1), self.gradient).to(x.dtype)
             if not torch.compiler.is_exporting() and moments_pay(len(keys), x, d):
                 q, k = maps(F.pad(queries, (1, 1, 1, 1))), maps(keys)
-                moments = neighbourhood_moments(source, d)
+                moments = neighbourhood_moments(source, x, d)
                 products.append(moments.inner(q, k))
                 squares.append(moments.squares(k))
                 query_squares = moments.squares(q)
@@ -149,7 +149,7 @@ class DynamicAttentionTransformer(nn.Module):
             else:
                 kernel = (weight.to(values.dtype) @ values.flatten(1).unflatten(0, (self.heads, -1))).flatten(1, 2)
                 kernel = neighbour_kernel(mixing @ kernel if fold else kernel, self.gradient)
-                outputs.append(neighbourhood_conv(source, kernel, d))
+                outputs.append(neighbourhood_conv(source, x, kernel, d))
         total = sum(outputs[1:], outputs[0])
         out: Tensor = total if fold else projection(total)
         return out

@@ -7,6 +7,7 @@
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from datransnet.layers.conv_norm import conv_norm
 
@@ -24,7 +25,17 @@ class GatedUpBlock(nn.Module):
 
     def forward(self, deep: Tensor, skip: Tensor, feature: Tensor) -> Tensor:
         """See the class; returns B×C_out×H×W."""
-        up = F.interpolate(deep, scale_factor=2, mode="bilinear", align_corners=False)
-        joined = torch.cat([skip, self.gate(feature).sigmoid() * up], dim=1)
+        # Gating again in the backward pass takes less time than its three maps would take memory.
+        gated = (
+            checkpoint(self._gated, deep, feature, use_reentrant=False, preserve_rng_state=False)
+            if self.training
+            else self._gated(deep, feature)
+        )
+        joined = torch.cat([skip, gated], dim=1)
         inner = conv_norm(self.conv1, self.bn1, joined).relu_()
         return conv_norm(self.conv2, self.bn2, inner).relu_()
+
+    def _gated(self, deep: Tensor, feature: Tensor) -> Tensor:
+        up = F.interpolate(deep, scale_factor=2, mode="bilinear", align_corners=False)
+        gated: Tensor = self.gate(feature).sigmoid() * up
+        return gated

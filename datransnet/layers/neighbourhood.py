@@ -11,7 +11,8 @@ The autocorrelation of two shifts depends on their offset and on the window that
 different shifts differ in strips of d pixels along the border. So the sum over their common core is one correlation of
 the image with itself, at 13 offsets instead of 81 pairs, and the strips are added piece by piece.
 
-Both take the image already padded (`reflect`), once for both.
+Both take the image already padded (`reflect`), once for both, and the image itself: that is what they keep for the
+backward pass, where they pad it again, since that takes less time than the paddings would take memory.
 """
 
 from dataclasses import dataclass
@@ -89,25 +90,28 @@ class _SampleConv(torch.autograd.Function):
     """`_convolve` with a faster backward than autograd's."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, kernel: Tensor, d: int) -> Tensor:
+    def forward(ctx: Any, padded: Tensor, x: Tensor, kernel: Tensor, d: int) -> Tensor:
         ctx.save_for_backward(x, kernel)
         ctx.d = d
-        return _convolve(x, kernel, d)
+        return _convolve(padded, kernel, d)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, Tensor, None]:
         x, kernel = ctx.saved_tensors
         grad = grad.contiguous()  # once for both
-        return _spread(grad, kernel, ctx.d), _correlate(grad, x, (3, 3), ctx.d), None
+        return _spread(grad, kernel, ctx.d), None, _correlate(grad, reflect(x, ctx.d), (3, 3), ctx.d), None
 
 
-def neighbourhood_conv(padded: Tensor, kernel: Tensor, d: int) -> Tensor:
-    """``K N`` of each sample: padded B×C×(H + 2d)×(W + 2d) and kernels B×O×C×3×3 → B×O×H×W."""
+def neighbourhood_conv(padded: Tensor, x: Tensor, kernel: Tensor, d: int) -> Tensor:
+    """``K N`` of each sample: an image B×C×H×W, also padded by d, and kernels B×O×C×3×3 → B×O×H×W.
+
+    Gradients go to ``padded`` and the kernels.
+    """
     if torch.is_autocast_enabled(padded.device.type):
         dtype = torch.get_autocast_dtype(padded.device.type)
-        padded, kernel = padded.to(dtype), kernel.to(dtype)
-    out: Tensor = _SampleConv.apply(padded, kernel.flatten(0, 1), d)  # type: ignore[no-untyped-call]
+        padded, x, kernel = padded.to(dtype), x.to(dtype), kernel.to(dtype)
+    out: Tensor = _SampleConv.apply(padded, x, kernel.flatten(0, 1), d)  # type: ignore[no-untyped-call]
     return out
 
 
@@ -193,14 +197,14 @@ def _extended(padded: Tensor, mean: Tensor, d: int) -> Tensor:
 class _Moments(torch.autograd.Function):
     """Sums over the pixels of ``N`` and ``N Nᵀ`` of a reflect-padded image minus a constant, H and W more than 2d.
 
-    B×C×(H + 2d)×(W + 2d) and B×C×1×1, which gets no gradient → B×9×C and B×9×9×C×C.
+    B×C×(H + 2d)×(W + 2d), B×C×H×W and B×C×1×1, of which only the first gets a gradient → B×9×C and B×9×9×C×C.
     """
 
     @staticmethod
-    def forward(ctx: Any, padded: Tensor, mean: Tensor, d: int) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, padded: Tensor, x: Tensor, mean: Tensor, d: int) -> tuple[Tensor, Tensor]:
         batch, channels, height, width = padded.shape
         extended = _extended(padded, mean, d)
-        ctx.save_for_backward(extended)
+        ctx.save_for_backward(x, mean)
         ctx.d = d
         sums = []
         for piece in _pieces(height - 2 * d, width - 2 * d, d):
@@ -229,8 +233,9 @@ class _Moments(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, to_first: Tensor, to_second: Tensor) -> tuple[Tensor, None, None]:
-        (extended,) = ctx.saved_tensors
+    def backward(ctx: Any, to_first: Tensor, to_second: Tensor) -> tuple[Tensor, None, None, None]:
+        x, mean = ctx.saved_tensors
+        extended = _extended(reflect(x, ctx.d), mean, ctx.d)
         d, (batch, channels, height, width) = ctx.d, extended.shape
         one, other = zip(*_PAIRS, strict=True)
         mirrored = to_second[:, other, one].transpose(-1, -2).clone()
@@ -265,7 +270,7 @@ class _Moments(torch.autograd.Function):
             parts = to_context.unflatten(0, (batch, -1)).unbind(1)
             for view, part in zip(piece.contexts(to_extended, d), parts, strict=True):
                 view += part
-        return to_extended[..., : height - 2 * d, 2 * d : width - 2 * d], None, None
+        return to_extended[..., : height - 2 * d, 2 * d : width - 2 * d], None, None, None
 
 
 @dataclass(frozen=True)
@@ -305,15 +310,15 @@ def maps(kernel: Tensor) -> Tensor:
     return kernel.permute(0, 2, 3, 1).flatten(1)
 
 
-def neighbourhood_moments(padded: Tensor, d: int) -> Moments:
-    """First and second moments of the neighbourhoods of an image padded to B×C×(H + 2d)×(W + 2d), H and W above 2d.
+def neighbourhood_moments(padded: Tensor, x: Tensor, d: int) -> Moments:
+    """First and second moments of the neighbourhoods of an image B×C×H×W, also padded by d; H and W above 2d.
 
     They are those of the image minus a constant, which needs no gradient: in float32 it keeps small differences of
-    large values apart from rounding.
+    large values apart from rounding. Gradients go to ``padded``.
     """
     area = (padded.shape[2] - 2 * d) * (padded.shape[3] - 2 * d)
     mean = padded.detach().mean(dim=(2, 3), keepdim=True)
-    first, second = _Moments.apply(padded, mean, d)  # type: ignore[no-untyped-call]
+    first, second = _Moments.apply(padded, x, mean, d)  # type: ignore[no-untyped-call]
     return Moments(
         mean.flatten(1).repeat(1, 9), first.flatten(1), second.transpose(2, 3).flatten(3, 4).flatten(1, 2), area
     )

@@ -26,6 +26,7 @@ class Normalised(Network):
         super().__init__()
         self.network = network
         self.has_idle_parameters = network.has_idle_parameters
+        self.channels_last = network.channels_last
         self.register_buffer("mean", torch.zeros(()))
         self.register_buffer("std", torch.ones(()))
 

@@ -18,6 +18,7 @@ import pandas as pd
 from datransnet.data.dataset import Images, load_part
 from datransnet.data.manifest import Part, image_digest, pair_digest
 from datransnet.data.score_maps import find_predictions, read_scores
+from datransnet.engine.memory_format import ready
 from datransnet.engine.predict import predict_image
 from datransnet.metrics.counts import Scores
 from datransnet.metrics.logit_levels import to_scores
@@ -274,7 +275,7 @@ def _weights(study: Study) -> Looked:
                 continue
             with np.load(stored) as archive:
                 expected = to_scores(archive[test.ids[0]])
-            found = predict_image(load_trained(handed.run, weights).eval(), test.images[0], handed.run.recipe)
+            found = predict_image(ready(load_trained(handed.run, weights)), test.images[0], handed.run.recipe)
             name = f"{handed.variant}, seed {handed.seed_number} ({handed.key})"
             yield name, "" if np.abs(found - expected).max() < SCORE_TOLERANCE else "predicts other scores"
     if missing:

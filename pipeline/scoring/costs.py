@@ -1,6 +1,6 @@
 """``results/cost.json``: what networks take, and what their training took."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -10,13 +10,14 @@ class RunCost:
     Attributes:
         parameters: their number.
         operations: on one image of ``size``, two for a multiply-add.
-        latency: median milliseconds of one forward pass; infinite where memory does not suffice.
+        latency: median milliseconds of one forward pass as it predicts; infinite where memory does not suffice.
         size: height and width of that image, in pixels; as many pixels as the median image of the test part has.
         threads: of the CPU.
         device: on which the latency was measured.
         training: seconds of all epochs, null where the run's record is gone.
         environment: versions and machine of the training.
         git: revision of the code that trained.
+        memory_formats: milliseconds by that of the weights; ``latency`` is one of them.
     """
 
     parameters: int
@@ -28,6 +29,7 @@ class RunCost:
     training: float | None
     environment: dict[str, str]
     git: str
+    memory_formats: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import numpy as np
 
 from datransnet.atomic import atomic_path
 from datransnet.data.dataset import Images
+from datransnet.engine.memory_format import ready
 from datransnet.engine.predict import ScoreMap, predict, predict_image
 from datransnet.engine.recipe import Recipe
 from datransnet.metrics.logit_levels import to_logits, to_scores
@@ -43,9 +44,9 @@ def _predicted(model: Network, images: Images, recipe: Recipe, device: str) -> I
     threads wait for each other at every layer.
     """
     if device != "cpu":
-        return predict(model, images, recipe, device)
+        return predict(ready(model, device), images, recipe, device)
     import torch
 
-    model.to(device).eval()
+    ready(model)
     with ThreadPoolExecutor(len(os.sched_getaffinity(0)), initializer=torch.set_num_threads, initargs=(1,)) as pool:
         return list(pool.map(lambda image: predict_image(model, image, recipe), images.images))

@@ -17,6 +17,7 @@ from datransnet.data.dataset import Images, load_part
 from datransnet.data.manifest import image_digest
 from datransnet.data.score_maps import find_predictions, read_scores
 from datransnet.engine.cost import operations_of, parameters_of
+from datransnet.engine.memory_format import ready
 from datransnet.engine.predict import predict
 from datransnet.errors import DataError, ParameterError
 from datransnet.metrics.counts import Scores
@@ -80,7 +81,7 @@ def submit_weights(study: Study, origin: Origin, files: Sequence[Path], foreign:
             seen = sum(image_digest(image) in learnt for image in test.images)
             if seen:
                 raise DataError(f"{file} has learnt from {seen} of the {len(test)} test images: it cannot be compared.")
-        trainings.append(list(predict(network, test, recipe, device)))
+        trainings.append(list(predict(ready(network, device), test, recipe, device)))
         digests.append(_digest([file / WEIGHTS if file.is_dir() else file]))
         if cost is not None and cost.parameters != parameters_of(network):
             raise DataError(f"{file} is of another network than {files[0]}: submit it under a name of its own.")
@@ -101,7 +102,7 @@ def _cost(study: Study, network: Network, side: int) -> SubmissionCost:
     return SubmissionCost(
         parameters=parameters_of(network),
         operations=operations_of(network, side, side),
-        latency=time_network(network, side, seat.cpus, device),
+        latency=time_network(ready(network, device), side, seat.cpus, device),
         size=side,
         threads=seat.cpus,
         device=environment(device)["device"],

@@ -1,6 +1,5 @@
-"""What a study still has to train: the next legs of its searches, or, once these are over, the runs that follow."""
+"""What a study still has to train: the next legs of its searches, and, once it is known what these choose, the rest."""
 
-from collections.abc import Sequence
 from contextlib import ExitStack
 
 from datransnet.errors import ParameterError
@@ -8,7 +7,7 @@ from pipeline.parallel.train_stage import make_jobs
 from pipeline.runs.plan import ablations, trainings
 from pipeline.runs.worker import Task
 from pipeline.search.sweep import Sweep, alone, identity_of, sweeps_of
-from pipeline.study.handover import Searches, winners_of
+from pipeline.study.handover import in_full
 from pipeline.study.study import Study
 
 PATIENCE = 10.0
@@ -35,14 +34,14 @@ def lacking(study: Study) -> list[Task]:
             locks.enter_context(alone(study, identity, PATIENCE))
         sweeps = sweeps_of(study)
         legs = [task for sweep in sweeps.values() for task in _legs(sweep)]  # it may ask for points, so it is locked
-    if legs:
+    if not all(sweep.decided for sweep in sweeps.values()):
         return legs
-    found = winners_of(Searches({name: sweep.result() for name, sweep in sweeps.items()}), study)
+    found = in_full({name: sweep.choice for name, sweep in sweeps.items()}, study)
     named = [*trainings(study, found), *ablations(study, found)]
     jobs = {job.run.key: job for job in make_jobs(study, named)}  # two names may mean one run
-    return [Task([job], job.run.recipe.epochs) for job in jobs.values()]
+    return legs + [Task([job], job.run.recipe.epochs) for job in jobs.values()]
 
 
-def _legs(sweep: Sweep) -> Sequence[Task]:
+def _legs(sweep: Sweep) -> list[Task]:
     course = sweep.course
     return [Task(course.trials[leg.trial].jobs, course.schedule.rungs[leg.rung]) for leg in course.waiting]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from filelock import FileLock, Timeout
 
 from datransnet.data.manifest import Manifest
+from datransnet.engine.recipe import Recipe
 from datransnet.errors import DATransNetError, ParameterError
 from datransnet.seeding import derive_seed
 from pipeline.console import Progress, say
@@ -27,6 +28,7 @@ from pipeline.search.sampler import Sampler
 from pipeline.search.schedule import Schedule
 from pipeline.search.space import Point
 from pipeline.search.trial import MakeTrial, Trial, describe, run_of
+from pipeline.study.arguments import Arguments
 from pipeline.study.digest import digest_of
 from pipeline.study.handover import Best, TrialResult, Tuned
 from pipeline.study.params import Params
@@ -131,6 +133,24 @@ class Sweep:
         for trial in self.course.trials:
             for job in trial.jobs:
                 job.folder.settle(status)
+
+    @property
+    def decided(self) -> bool:
+        """Whether it is known what it chooses: all is trained, or there is a single trial to choose from."""
+        return self.course.over or self.params.tune.trials == 1
+
+    @property
+    def choice(self) -> tuple[Arguments, Recipe]:
+        """Network and recipe that it chooses, once it is `decided`.
+
+        Raises:
+            DATransNetError: if no trial was trained to its end.
+        """
+        if self.course.over:
+            best = self.result().best
+            return best.model, best.recipe
+        only = self.course.trials[0].jobs[0].run
+        return only.model, only.recipe
 
     def result(self) -> Tuned:
         """What is handed on: all trials, the winner, the Pareto front, and what mattered.

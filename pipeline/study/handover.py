@@ -5,6 +5,7 @@ hand on, and `pipeline.scoring.evaluation` what stage evaluate does.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -140,8 +141,11 @@ class Tuned:
 
     @property
     def blind(self) -> bool:
-        """Whether all trials were as good as nothing on the validation part, so that the winner is one of equals."""
-        return self.best.val_iou < FOUND
+        """Whether all trials were as good as nothing on the validation part, so that the winner is one of equals.
+
+        A single trial has no equals: nothing was to be chosen.
+        """
+        return len(self.trials) > 1 and self.best.val_iou < FOUND
 
 
 @dataclass(frozen=True)
@@ -169,19 +173,19 @@ def read_searches(study: Study) -> Searches:
     return read_result(study.results / "tune.json", Searches, "tune")
 
 
-Winners = dict[str, tuple[Arguments, Recipe]]
-"""Network and recipe that each search chose, at the full number of epochs, by network, the subject's first."""
+Winners = Mapping[str, tuple[Arguments, Recipe]]
+"""Network and recipe that each search chose, by the network's name, the subject's first."""
 
 
 def winners(study: Study) -> Winners:
     """What stage tune handed on."""
-    return winners_of(read_searches(study), study)
+    bests = {name: tuned.best for name, tuned in read_searches(study).networks.items()}
+    return in_full({name: (best.model, best.recipe) for name, best in bests.items()}, study)
 
 
-def winners_of(searches: Searches, study: Study) -> Winners:
-    """The same from what the searches found."""
-    found = {}
-    for name, tuned in searches.networks.items():
-        best, epochs = tuned.best, study.params.by_network[name].recipe.epochs
-        found[name] = best.model, Recipe(**{**vars(best.recipe), "epochs": epochs})
-    return found
+def in_full(chosen: Winners, study: Study) -> Winners:
+    """What the searches chose, at the study's number of epochs instead of a trial's."""
+    return {
+        name: (model, Recipe(**{**vars(recipe), "epochs": study.params.by_network[name].recipe.epochs}))
+        for name, (model, recipe) in chosen.items()
+    }

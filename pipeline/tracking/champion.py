@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from datransnet.data.images import Levels, to_luminance
+from datransnet.engine.memory_format import ready
 from datransnet.engine.predict import predict_image
 from datransnet.engine.recipe import Recipe
 from datransnet.foreign_code import COPIES, copy_code
@@ -45,7 +46,8 @@ class Segmenter:
 
 
 def _load_pyfunc(path: str) -> Segmenter:
-    return Segmenter(*load_weights(Path(path)), learnt_levels(Path(path)))
+    network, recipe = load_weights(Path(path))
+    return Segmenter(ready(network), recipe, learnt_levels(Path(path)))
 
 
 def register(client: Any, uri: str, run: str, name: str, folder: Path) -> None:

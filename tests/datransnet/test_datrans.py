@@ -85,7 +85,7 @@ def test_moments_are_those_of_the_neighbourhoods(d, more, channels, batch, level
     shifts = [(i, j) for i in (0, d, 2 * d) for j in (0, d, 2 * d)]
     n = torch.stack([padded[..., i : i + height, j : j + width] for i, j in shifts], dim=1).flatten(3).flatten(1, 2)
     a, b = (torch.randn(rows, 9 * channels, dtype=torch.float64) for rows in (3, 2))
-    moments = neighbourhood_moments(padded, d)
+    moments = neighbourhood_moments(padded, x, d)
     expected = (a @ n) @ (b @ n).transpose(1, 2), (a @ n).square().sum(-1)
     found = moments.inner(a, b), moments.squares(a)
     for mine, theirs in zip(found, expected, strict=True):
@@ -105,7 +105,7 @@ def test_the_convolution_has_a_kernel_for_each_sample(d):
         padded = reflect(image, d)
         return torch.cat([F.conv2d(padded[i : i + 1], kernel[i], dilation=d) for i in range(3)])
 
-    found = gradients(lambda image: neighbourhood_conv(reflect(image, d), kernel, d), x, [kernel], weights)
+    found = gradients(lambda image: neighbourhood_conv(reflect(image, d), image, kernel, d), x, [kernel], weights)
     expected = gradients(one_by_one, x, [kernel], weights)
     assert all(torch.allclose(a, b) for a, b in zip(found, expected, strict=True))
 

@@ -7,8 +7,10 @@ import torch
 from datransnet import create_model, list_models
 from datransnet.data.dataset import Images
 from datransnet.engine.fit import fit
+from datransnet.engine.memory_format import ready
 from datransnet.engine.recipe import Recipe
 from datransnet.errors import ParameterError
+from datransnet.models import Network
 from datransnet.models.normalised import Normalised
 
 SMALL = {"datransnet": {"image_size": 64, "width": 4}, "unet": {"width": 4}}
@@ -48,6 +50,32 @@ def test_backward_reaches_every_parameter(model, request):
         without &= unreached(create_model(name, **SMALL.get(name, {})))
     followed_by_batch_norm = {key for key in without if key.endswith("bias")}
     assert without == followed_by_batch_norm
+
+
+def test_what_is_ready_to_predict_computes_the_same(model):
+    image = torch.rand(2, 1, 70, 50, dtype=torch.float64)
+    with torch.no_grad():
+        before = model.double().eval()(image)
+        after = ready(model.train())(image)
+    assert not model.training
+    assert torch.allclose(before, after, rtol=1e-9, atol=1e-9 * before.abs().max())
+    weights = [each for each in model.parameters() if each.ndim == 4 and each.shape[1] > 1 and each.shape[-1] > 1]
+    last = {each.is_contiguous(memory_format=torch.channels_last) for each in weights}
+    assert last == {model.channels_last}
+
+
+def test_what_has_weights_of_volumes_is_ready_as_it_is():
+    class Volumes(Network):
+        def __init__(self):
+            super().__init__()
+            self.conv = torch.nn.Conv3d(1, 2, 3, padding=1)
+
+        def forward(self, image):
+            return self.conv(image[:, :, None])[:, :1, 0]
+
+    model, image = Volumes(), torch.rand(1, 1, 9, 8)
+    with torch.no_grad():
+        assert torch.equal(model(image), ready(model)(image))
 
 
 def test_outputs_begin_with_what_forward_returns(model):

@@ -126,7 +126,7 @@ def pack(study, out, *options):
     return sorted(out.glob("*.tar"))
 
 
-def work_there(parts, folder, *options):
+def work_there(parts, folder, *options, workers=1):
     """Unpack in an empty folder and work there, without the study's packages.
 
     ``DATRANSNET_ELSEWHERE`` may name another environment's Python, such as that of ``make test-oldest``.
@@ -135,15 +135,20 @@ def work_there(parts, folder, *options):
     for part in parts:
         with tarfile.open(part) as archive:
             archive.extractall(folder, filter="data")
-    done = subprocess.run(
-        [os.environ.get("DATRANSNET_ELSEWHERE", sys.executable), "-c", LIBRARY, "work.py", *options],
-        cwd=folder,
-        env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    started = [
+        subprocess.Popen(
+            [os.environ.get("DATRANSNET_ELSEWHERE", sys.executable), "-c", LIBRARY, "work.py", *options],
+            cwd=folder,
+            env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(workers)
+    ]
+    told = [worker.communicate() for worker in started]
+    assert [worker.returncode for worker in started] == [0] * workers, told
+    return [said for said, _ in told]
 
 
 def test_a_study_that_was_trained_elsewhere_is_the_same(split, reference, tmp_path):
@@ -151,8 +156,8 @@ def test_a_study_that_was_trained_elsewhere_is_the_same(split, reference, tmp_pa
         planned = split.run("plan")
         if "Nothing is lacking" in planned.stdout:
             break
-        said = work_there(pack(split, tmp_path / f"pack{round_}"), tmp_path / f"there{round_}")
-        assert "0 failed, 0 left" in said
+        said = work_there(pack(split, tmp_path / f"pack{round_}"), tmp_path / f"there{round_}", workers=2)
+        assert all("0 failed, 0 left" in each for each in said)
         done = split.run("unpack", str(tmp_path / f"there{round_}"))
         assert done.returncode == 0, done.stderr
     else:
@@ -161,6 +166,19 @@ def test_a_study_that_was_trained_elsewhere_is_the_same(split, reference, tmp_pa
     split.succeed(*AFTER)
     assert weights(split) == before
     same_results(split, reference["whole"])
+
+
+def test_what_a_search_of_one_trial_chooses_is_packed_with_it(split, tmp_path):
+    content = tiny_params()
+    content["tune"] |= {"trials": 1}
+    split.write(content)
+    work_there(pack(split, tmp_path / "pack"), tmp_path / "there")
+    done = split.run("unpack", str(tmp_path / "there"))
+    assert done.returncode == 0, done.stderr
+    assert "Nothing is lacking" in split.run("plan").stdout
+    before = weights(split)
+    split.succeed(*AFTER)
+    assert weights(split) == before
 
 
 def test_parts_are_no_larger_than_asked_for_and_a_started_run_goes_on(split, tmp_path):
