@@ -48,6 +48,14 @@ def test_the_operating_point_is_chosen_on_the_validation_part(reference, tmp_pat
     assert len(thresholds) > 1
 
 
+def test_the_latency_is_that_of_the_memory_format_in_which_a_network_predicts(reference):
+    costs = json.loads((reference["whole"].folder / "results/cost.json").read_text(encoding="utf-8"))
+    assert costs["runs"]
+    for cost in costs["runs"].values():
+        assert set(cost["memory_formats"]) == {"as_built", "channels_last"}
+        assert cost["latency"] == cost["memory_formats"]["channels_last"] > 0
+
+
 def test_best_on_test_is_measured_for_the_winner_and_nowhere_else(reference):
     study = reference["whole"]
     for run in evaluation(study)["runs"]:
