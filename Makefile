@@ -82,6 +82,7 @@ lint: $(VENV)/.ready ## check style and types
 bench: $(VENV)/.ready ## network, loader, evaluation and sweep against their plain forms; what intervals cover (two hours)
 	python -m benchmarks.network
 	python -m benchmarks.networks
+	python -m benchmarks.inference
 	python -m benchmarks.loader
 	python -m benchmarks.evaluation
 	python -m benchmarks.coverage

@@ -16,7 +16,6 @@ import typer
 from datransnet.engine.recipe import Recipe
 from datransnet.errors import DataError
 from datransnet.exits import as_command, in_any_locale
-from pipeline.console import say
 from pipeline.runs.execute import Job
 from pipeline.runs.run import Run
 from pipeline.runs.worker import Task, work
@@ -77,7 +76,4 @@ def _train(
     with as_command(debug=False):
         folder = Path(sys.argv[0]).resolve().parent
         tasks = read_tasks(folder, Seat(1, cpus, device))
-        worked = work(lambda: tasks, 60 * minutes)
-        say(f"{len(worked.trained)} trained, {len(worked.failed)} failed, {worked.left} left: {folder / RUNS}")
-        for name, reason in worked.failed.items():
-            say(f"  {name}: {reason}")
+        work(lambda: tasks, 60 * minutes).tell()

@@ -20,6 +20,8 @@ PAUSE_SECONDS = 2.0
 """Between two looks at the list while all that is left is with others."""
 MARGIN = 1.2
 """An epoch is begun if as much as the last one took, times this, is left."""
+LATE = 75
+"""The exit code when time was over before the work was: ``EX_TEMPFAIL`` of sysexits.h, to be tried again."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,20 @@ class Worked:
     left: int
     late: bool = False
 
+    def tell(self) -> None:
+        """Print it.
+
+        Raises:
+            DATransNetError: naming what failed.
+            SystemExit: with `LATE`, if time was over first.
+        """
+        say(f"work: {len(self.trained)} trained, {len(self.failed)} failed, {self.left} left")
+        if self.failed:
+            lines = "\n".join(f"  {name}: {reason}" for name, reason in self.failed.items())
+            raise DATransNetError(f"work: {len(self.failed)} failed; the same command tries them again.\n{lines}")
+        if self.late:
+            raise SystemExit(LATE)
+
 
 def work(lacking: Callable[[], Sequence[Task]], seconds: float) -> Worked:
     """Train what is lacking until nothing is left, or the time is over.
@@ -102,20 +118,20 @@ def work(lacking: Callable[[], Sequence[Task]], seconds: float) -> Worked:
         seconds: from now on; infinite is allowed.
     """
     end = time.monotonic() + seconds
-    trained, failed = list[str](), dict[str, str]()
+    trained, failed, epoch = list[str](), dict[str, str](), 0.0
     while True:
         tasks = [task for task in lacking() if not task.settled]
         free = [task for task in tasks if task.name not in failed and not task.held]
         if not tasks or all(task.name in failed for task in tasks):
             return Worked(trained, failed, len(tasks))
-        if time.monotonic() > end:
+        if time.monotonic() + MARGIN * epoch > end:
             return Worked(trained, failed, len(tasks), late=True)
         if not free:
             time.sleep(PAUSE_SECONDS)
             continue
         task = free[0]
         try:
-            _train(task, end)
+            epoch = _train(task, end)
         except Timeout:  # somebody else was quicker
             continue
         except TimeIsUp:
@@ -127,8 +143,8 @@ def work(lacking: Callable[[], Sequence[Task]], seconds: float) -> Worked:
             trained.append(task.name)
 
 
-def _train(task: Task, end: float) -> None:
-    """Train a task.
+def _train(task: Task, end: float) -> float:
+    """Train a task; returns the seconds that its last epoch took.
 
     Raises:
         TimeIsUp: if the next epoch would end too late.
@@ -136,14 +152,14 @@ def _train(task: Task, end: float) -> None:
         Timeout: if another process holds a run.
     """
     began = moment = time.monotonic()
-    epochs, best = side_by_side(task.jobs, task.until, patience=0), 0.0
+    epochs, best, epoch = side_by_side(task.jobs, task.until, patience=0), 0.0, 0.0
     try:
         for iou in epochs:
-            best = iou
             now = time.monotonic()
-            if now + MARGIN * (now - moment) > end and not task.settled:
+            best, epoch, moment = iou, now - moment, now
+            if now + MARGIN * epoch > end and not task.settled:
                 epochs.throw(TimeIsUp())
-            moment = now
     finally:
         epochs.close()
     say(f"{task.name}: validation IoU {best:.4f}, {duration(time.monotonic() - began)}")
+    return epoch

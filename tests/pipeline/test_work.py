@@ -216,13 +216,16 @@ def test_runs_of_other_code_and_damaged_ones_are_refused(split, tmp_path):
     assert (done.returncode, "There are no runs" in done.stderr) == (3, True)
 
 
-def test_a_packed_list_needs_all_its_parts(split, tmp_path):
+def test_a_packed_list_needs_all_its_parts_and_says_what_is_left(split, tmp_path):
     parts = pack(split, tmp_path / "pack", "--size", "0.5")
     (tmp_path / "there").mkdir()
     for part in parts:
         with tarfile.open(part) as archive:
             archive.extractall(tmp_path / "there", filter="data")
+    command = [sys.executable, "work.py", "--minutes", "0"]
+    done = subprocess.run(command, cwd=tmp_path / "there", capture_output=True, text=True)
+    assert (done.returncode, "0 trained, 0 failed, 4 left" in done.stdout) == (75, True), done.stderr
     (tmp_path / "there/tasks.json").unlink()
-    done = subprocess.run([sys.executable, "work.py"], cwd=tmp_path / "there", capture_output=True, text=True)
+    done = subprocess.run(command, cwd=tmp_path / "there", capture_output=True, text=True)
     assert (done.returncode, "unpack all parts" in done.stderr) == (3, True)
     assert StudyFolder(split.folder).run("pack", str(tmp_path / "pack")).returncode == 2
