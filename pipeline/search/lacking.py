@@ -43,5 +43,7 @@ def lacking(study: Study) -> list[Task]:
 
 
 def _legs(sweep: Sweep) -> list[Task]:
-    course = sweep.course
-    return [Task(course.trials[leg.trial].jobs, course.schedule.rungs[leg.rung]) for leg in course.waiting]
+    """The legs that could begin now; a single trial, which competes with none, is trained to its end at once."""
+    rungs, course = sweep.course.schedule.rungs, sweep.course
+    single = sweep.params.tune.trials == 1
+    return [Task(course.trials[leg.trial].jobs, rungs[-1 if single else leg.rung]) for leg in course.waiting]
