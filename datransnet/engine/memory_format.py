@@ -16,7 +16,7 @@ def to_channels_last(model: nn.Module) -> None:
 
 
 def predicts_channels_last(model: Network, device: str) -> bool:
-    """Whether a network predicts on a device with the channels last: on a CPU, unless the network says otherwise."""
+    """Whether a network predicts on a device with the channels last: on a CPU, if the network says so."""
     return device == "cpu" and model.channels_last
 
 

@@ -23,6 +23,7 @@ from datransnet.models.registry import MODELS
 class ACM(PaddedNetwork):
     """The whole network; 397,823 parameters."""
 
+    channels_last = True
     about = About("ACM", "Dai et al., WACV 2021", "arXiv 2009.14530", 2021, "none", iou(69.440, 64.855, 60.326), BASIC)
     multiple = 16
 

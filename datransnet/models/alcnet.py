@@ -22,6 +22,7 @@ class ALCNet(PaddedNetwork):
     The public one owns two stages of an upward path that it never runs; they are left out.
     """
 
+    channels_last = True
     about = About(
         "ALCNet (BasicIRSTD's)",
         "Dai et al., TGRS 2021",

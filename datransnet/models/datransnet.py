@@ -81,6 +81,7 @@ class DATransNet(Network):
     The released network (greekinRoma/DATransNet) owns a fifth encoder and decoder that no forward pass uses.
     """
 
+    channels_last = True
     about = About("DATransNet", "GRSL 2025", "arXiv 2409.19599", 2025, "MIT")
     dead = (r"encoder5\.", r"decoder5\.")
     renames = RENAMES

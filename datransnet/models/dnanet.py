@@ -34,6 +34,7 @@ def _scaled(x: Tensor, factor: float) -> Tensor:
 class DNANet(PaddedNetwork):
     """The whole network; 4,696,568 parameters. In training, three columns of the first level give logits, too."""
 
+    channels_last = True
     about = About("DNA-Net", "Li et al., TIP 2023", "arXiv 2106.00487", 2023, "MIT", iou(74.815, 94.192, 65.735), BASIC)
     multiple = 16
 

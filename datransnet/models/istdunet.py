@@ -124,6 +124,7 @@ def _enlarged(x: Tensor) -> Tensor:
 class ISTDUNet(PaddedNetwork):
     """The whole network; 2,751,873 parameters. The public one owns a second head that it never runs."""
 
+    channels_last = True
     about = About(
         "ISTDU-Net",
         "Hou et al., GRSL 2022",

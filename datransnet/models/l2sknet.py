@@ -79,7 +79,6 @@ class L2SKUNet(PaddedNetwork):
         DRPCA,
     )
     multiple = 8
-    channels_last = False
 
     def __init__(self) -> None:
         super().__init__()

@@ -36,6 +36,7 @@ def _enlarged(x: Tensor, factor: int = 2) -> Tensor:
 class MSHNet(PaddedNetwork):
     """The whole network for one grey channel; 4,065,481 parameters."""
 
+    channels_last = True
     about = About("MSHNet", "Liu et al., CVPR 2024", "arXiv 2403.19366", 2024, "none", iou(68.35, 77.92, 64.56), DRPCA)
     multiple = 16
 

@@ -84,6 +84,7 @@ class _Attention(nn.Module):
 class RDIAN(PaddedNetwork):
     """The whole network; 216,558 parameters, and 200 fixed ones in the public checkpoint (the direction kernels)."""
 
+    channels_last = True
     about = About(
         "RDIAN",
         "Sun et al., TGRS 2023",

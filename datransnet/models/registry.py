@@ -24,7 +24,8 @@ class Network(nn.Module):
         renames: what turns a published key into ours.
         has_idle_parameters: whether some parameters may have no part in any output.
         is_ready: whether it is a network before it is told which.
-        channels_last: whether it predicts faster on a CPU with the channels of its weights last.
+        channels_last: whether it predicts on a CPU with the channels of its weights last, since it is faster so. Not
+            all code can: PyTorch then refuses to take maps apart by ``view``.
     """
 
     about: ClassVar[About] = About("", "of your own", "", 0, "")
@@ -32,7 +33,7 @@ class Network(nn.Module):
     renames: ClassVar[Renames] = ()
     has_idle_parameters: bool = False
     is_ready: ClassVar[bool] = True
-    channels_last: bool = True
+    channels_last: bool = False
 
     def forward(self, image: Tensor) -> Tensor:
         """B×1×H×W → B×1×H×W."""

@@ -28,6 +28,7 @@ def _joined(skip: Tensor, deep: Tensor) -> Tensor:
 class ResUNet(PaddedNetwork):
     """The whole network; 904,785 parameters. Nodes are named by level and column, as in UNet++."""
 
+    channels_last = True
     about = About(
         "ResUNet", "BasicIRSTD, no paper", "XinyiYing/BasicIRSTD", 2024, "none", iou(72.31, 90.97, 63.08), DRPCA
     )

@@ -214,6 +214,7 @@ class SCTransNet(PaddedNetwork):
     attention.
     """
 
+    channels_last = True
     about = About(
         "SCTransNet", "Yuan et al., TGRS 2024", "arXiv 2401.15583", 2024, "none", iou(77.50, 94.09, 68.03), "its README"
     )

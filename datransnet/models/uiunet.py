@@ -132,6 +132,7 @@ class _Fusion(nn.Module):
 class UIUNet(PaddedNetwork):
     """The whole network; 50,540,309 parameters, 54 G multiply-adds at 256²: for a GPU."""
 
+    channels_last = True
     about = About(
         "UIU-Net",
         "Wu, Hong, Chanussot, TIP 2023",

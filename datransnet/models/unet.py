@@ -26,6 +26,7 @@ class ResidualUNet(Network):
         ParameterError: if a value is out of range.
     """
 
+    channels_last = True
     about = About("residual U-Net", "this project", "DATransNet without its parts", 2026, "MIT")
 
     def __init__(self, width: int = 16, depth: int = 4) -> None:

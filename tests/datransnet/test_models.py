@@ -64,8 +64,24 @@ def test_what_is_ready_to_predict_computes_the_same(model):
     assert last == {model.channels_last}
 
 
+def test_somebodys_network_is_ready_as_it_is():
+    class Rows(Network):
+        def __init__(self):
+            super().__init__()
+            self.conv = torch.nn.Conv2d(1, 2, 3, padding=1)
+
+        def forward(self, image):
+            return self.conv(image).view(len(image), 2, -1)[:, :1].view(image.shape)
+
+    model, image = Rows(), torch.rand(1, 1, 9, 8)
+    with torch.no_grad():
+        assert torch.equal(model(image), ready(model)(image))
+
+
 def test_what_has_weights_of_volumes_is_ready_as_it_is():
     class Volumes(Network):
+        channels_last = True
+
         def __init__(self):
             super().__init__()
             self.conv = torch.nn.Conv3d(1, 2, 3, padding=1)
