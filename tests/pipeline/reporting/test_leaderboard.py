@@ -16,8 +16,9 @@ from pipeline.reporting.table import Table
 from pipeline.reporting.verdict import verdict
 from pipeline.scoring.costs import Costs, MethodCost, RunCost
 from pipeline.scoring.evaluation import ScoredPeer
-from pipeline.study.handover import Best, Searches, Tuned
+from pipeline.study.handover import Best, Searches, TrialResult, Tuned
 from pipeline.study.params import WINNER
+from pipeline.study.status import Status
 from tests.pipeline.reporting.test_result_tables import evaluation
 
 
@@ -59,7 +60,7 @@ def test_alike_methods_rarely_lose_their_place():
     assert wrong <= 0.05 * 300 + 3 * (300 * 0.05 * 0.95) ** 0.5
 
 
-def finished(name, quality=1.0, best_trial=0.5, **changes):
+def finished(name, quality=1.0, best_trial=0.5, trials=2, **changes):
     """A study of the usual evaluation, whose overlaps are multiplied by a quality."""
     plain = evaluation()
     runs = []
@@ -77,7 +78,10 @@ def finished(name, quality=1.0, best_trial=0.5, **changes):
     winner = next(run for run in runs if run.variant == WINNER)
     best = Best(winner.key, best_trial, winner.model, None)
     costs = Costs({run.key: cost for run in runs}, {"datransnet": 7200.0}, {})
-    return Finished(name, found, costs, Searches({"datransnet": Tuned(best, [], ["iou"], {}, [])}))
+    tried = [
+        TrialResult(n, f"{n}", [f"{n}"], Status.DONE, "", 1, best_trial, {}, {}, [best_trial]) for n in range(trials)
+    ]
+    return Finished(name, found, costs, Searches({"datransnet": Tuned(best, tried, ["iou"], {}, [])}))
 
 
 def test_networks_of_one_name_are_told_apart_by_their_study():
@@ -90,9 +94,9 @@ def test_networks_of_one_name_are_told_apart_by_their_study():
     assert "A processor" in table.note
 
 
-@pytest.mark.parametrize(("best_trial", "told"), [(0.5, False), (0.0, True)])
-def test_a_line_whose_search_found_nothing_says_so(best_trial, told):
-    (board,) = boards([finished("study", best_trial=best_trial)])
+@pytest.mark.parametrize(("best_trial", "trials", "told"), [(0.5, 2, False), (0.0, 2, True), (0.0, 1, False)])
+def test_a_line_whose_search_found_nothing_says_so(best_trial, trials, told):
+    (board,) = boards([finished("study", best_trial=best_trial, trials=trials)])
     table, _ = leaderboard_tables([board])
     assert ("Searched in vain: DATransNet" in table.note) == told
 
