@@ -6,10 +6,7 @@ openvino`` adds the column. Paths run in turn, each a few times after a pause, s
 work in a loop for some milliseconds and would take the cores from the next. What to quote are the ratios.
 """
 
-import argparse
 import copy
-import json
-import sys
 import time
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -22,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from benchmarks.network import RESULTS, device_name
-from datransnet import create_model, list_models
+from benchmarks.networks import tabulate
+from datransnet import create_model
 from datransnet.engine.export import export_onnx
 from datransnet.engine.memory_format import to_channels_last
 
@@ -69,7 +66,7 @@ def timed(paths: dict[str, Forward], image: Images) -> dict[str, float]:
     return {key: 1000 * median(each) for key, each in seconds.items()}
 
 
-def measure(name: str, size: int, threads: int) -> dict[str, Any]:
+def measure(name: str, size: int) -> dict[str, Any]:
     """Milliseconds by path, and how far each path's logits are from the first's, relative to the largest of these."""
     torch.manual_seed(0)
     built = create_model(name).eval()
@@ -85,9 +82,9 @@ def measure(name: str, size: int, threads: int) -> dict[str, Any]:
         started = time.perf_counter()
         export_onnx(copy.deepcopy(built), file, size, size)
         exported = time.perf_counter() - started
-        paths["onnx_runtime"] = onnx_runtime(file, threads)
+        paths["onnx_runtime"] = onnx_runtime(file, torch.get_num_threads())
         if find_spec("openvino"):
-            paths["openvino"] = openvino(file, threads)
+            paths["openvino"] = openvino(file, torch.get_num_threads())
         with torch.inference_mode():
             logits = {key: forward(image) for key, forward in paths.items()}
             milliseconds = timed(paths, image)
@@ -103,27 +100,5 @@ def measure(name: str, size: int, threads: int) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    """Measure every network; write the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", default=[])
-    parser.add_argument("--size", type=int, default=256)
-    parser.add_argument("--threads", type=int, default=2)
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    rows = [measure(name, options.size, options.threads) for name in options.names or list_models()]
-    result = {
-        "schema": 1,
-        "device": device_name("cpu"),
-        "threads": options.threads,
-        "size": options.size,
-        "torch": torch.__version__,
-        "command": " ".join(["python -m benchmarks.inference", *sys.argv[1:]]),
-        "networks": rows,
-    }
-    if not options.names:
-        (RESULTS / "inference.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    tabulate("inference", __doc__, measure)

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from statistics import median
+from typing import Any
 from unittest.mock import patch
 
 import torch
@@ -67,7 +68,7 @@ PLAIN: dict[str, tuple[object, str, Callable[..., Tensor]]] = {
 """Network → what of it is replaced by its published form."""
 
 
-def measure(name: str, size: int) -> dict[str, object]:
+def measure(name: str, size: int) -> dict[str, Any]:
     """Milliseconds of a forward pass of one image and of a training step of two, and how they compare.
 
     What they are compared with: the published form, where it differs, and the same weights with ``channels_last``.
@@ -102,7 +103,7 @@ def measure(name: str, size: int) -> dict[str, object]:
             if work == "forward" and not turn:  # later, batch norms have learned from other roundings
                 for form in forms[1:]:
                     difference[form] = float((outs["ours"] - outs[form]).abs().max() / outs["ours"].abs().max())
-    found: dict[str, object] = {
+    found: dict[str, Any] = {
         "name": name,
         "parameters": parameters_of(model),
         "multiply_adds": operations_of(model, size, size) // 2,
@@ -122,27 +123,26 @@ def measure(name: str, size: int) -> dict[str, object]:
     return found
 
 
-def main() -> None:
-    """Measure every network; write the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def tabulate(bench: str, about: str | None, measure: Callable[[str, int], dict[str, Any]]) -> None:
+    """Measure the networks that the command line names; write ``results/<bench>.json`` if it names none, thus all."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", default=[])
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    rows = [measure(name, options.size) for name in options.names or list_models()]
     result = {
         "schema": 1,
         "device": device_name("cpu"),
         "threads": options.threads,
         "size": options.size,
         "torch": torch.__version__,
-        "command": " ".join(["python -m benchmarks.networks", *sys.argv[1:]]),
-        "networks": rows,
+        "command": " ".join([f"python -m benchmarks.{bench}", *sys.argv[1:]]),
+        "networks": [measure(name, options.size) for name in options.names or list_models()],
     }
     if not options.names:
-        (RESULTS / "networks.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        (RESULTS / f"{bench}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    tabulate("networks", __doc__, measure)
