@@ -51,7 +51,7 @@ def interactive_curves(curves: Mapping[str, pd.DataFrame], evaluation: StudyEval
             )
         clear, line = "rgba(0,0,0,0)", "rgba(128,128,128,0.3)"
         figure.update_layout(
-            xaxis={"title": x, "type": "log", "gridcolor": line},
+            xaxis={"title": x, "type": "log", "exponentformat": "power", "gridcolor": line},
             yaxis={"title": y, "range": [0, 1.02], "gridcolor": line, "zerolinecolor": line},
             paper_bgcolor=clear,
             plot_bgcolor=clear,
