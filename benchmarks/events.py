@@ -103,7 +103,7 @@ def tracking(folder: Path, database: str, trials: int, seconds: float) -> dict[s
             deliver(run, record)
             arrived[run.called.name].append((time.monotonic(), len(record.history)))
 
-        TrainingRun.deliver = timed  # type: ignore[method-assign]
+        TrainingRun.deliver = timed  # type: ignore[assignment,method-assign]
         with ProcessPoolExecutor(1) as pool:
             writing = pool.submit(write_records, folder / "runs", trials, seconds)
             following.start()

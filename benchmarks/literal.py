@@ -44,4 +44,4 @@ def create_literal(**arguments: object) -> DATransNet:
     """A DATransNet in literal form and, as released, with the channels first; arguments as `create_model`'s."""
     model = create_model("datransnet", **arguments)
     assert isinstance(model, DATransNet)
-    return make_literal(model.to(memory_format=torch.contiguous_format))
+    return make_literal(model.to(memory_format=torch.contiguous_format))  # type: ignore[call-overload]

@@ -70,7 +70,7 @@ def waiting(folder: Path, view: str, size: int) -> float:
             waited += time.perf_counter() - asked
             if batch is None:
                 break
-            network_works, short(model, *batch)[1]()
+            network_works(model, *batch)[1]()
         shares.append(waited / (time.perf_counter() - started))
     return float(np.median(shares))
 
@@ -110,7 +110,7 @@ def memory(folder: Path, how: BatchRecipe, trainings: int) -> float:
         worker.start()
     for worker in workers:
         worker.join()
-    return sum(grown)
+    return float(sum(grown[:]))
 
 
 def scenes(place: Path, options: argparse.Namespace) -> Path:

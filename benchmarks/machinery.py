@@ -96,7 +96,7 @@ def ray_report() -> float:
             run_config=tune.RunConfig(storage_path=name, verbose=0),
         ).fit()
         ray.shutdown()
-    return float(max(result.metrics["each"] for result in results))
+    return float(max(result.metrics["each"] for result in results))  # type: ignore[attr-defined]
 
 
 def main() -> None:

@@ -40,7 +40,7 @@ class Traffic(TorchDispatchMode):
     """Bytes that every executed operation reads and writes; views are free."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.bytes = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -105,7 +105,7 @@ def limit(work: Work, ceiling: dict[str, float]) -> float:
     """Seconds that the operations of a call would take at the ceilings."""
     with FlopCounterMode(display=False) as flops, Traffic() as traffic:
         work()
-    return max(flops.get_total_flops() / ceiling["flops"], traffic.bytes / ceiling["bytes"])
+    return float(max(flops.get_total_flops() / ceiling["flops"], traffic.bytes / ceiling["bytes"]))
 
 
 def block_works(module: nn.Module, inputs: list[Tensor]) -> tuple[Work, Work]:
@@ -146,7 +146,7 @@ def peak_memory(kind: str, options: argparse.Namespace) -> float:
     """MiB that a training step adds to a process that holds the network, its data and PyTorch."""
     passed = ["--device", options.device, "--batch", options.batch, "--size", options.size, "--width", options.width]
     command = [sys.executable, "-m", "benchmarks.network", "--peak", kind, "--threads", options.threads, *passed]
-    return float(subprocess.run(map(str, command), check=True, capture_output=True, text=True).stdout)
+    return float(subprocess.run([str(each) for each in command], check=True, capture_output=True, text=True).stdout)
 
 
 def print_peak(kind: str, options: argparse.Namespace) -> None:
@@ -174,6 +174,12 @@ def setting(kind: str, options: argparse.Namespace) -> tuple[nn.Module, Tensor, 
     return model, images, (torch.rand_like(images) > 0.99).float()
 
 
+def maps_of(block: DynamicAttentionTransformer, level: int, options: argparse.Namespace) -> Tensor:
+    """Random maps as the block of a level gets them, B×C×H×W."""
+    channels, side = len(block.get_parameter("out.0.weight")), options.size >> level
+    return torch.rand(options.batch, channels, side, side, device=options.device)
+
+
 def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
     """All rows of the table."""
     device, ceiling = options.device, options.ceiling
@@ -184,16 +190,15 @@ def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
     assert isinstance(literal_model.skips, nn.ModuleList)
     for level, block in enumerate(model.skips):
         assert isinstance(block, DynamicAttentionTransformer)
-        side = options.size >> level
-        inputs = [torch.rand(options.batch, block.out[0].out_channels, side, side, device=device)]
-        literal = literal_model.skips[level]
-        works.append((f"DATrans, level {level}", block_works(literal, inputs), block_works(block, inputs)))
+        inputs = [maps_of(block, level, options)]
+        before, after = block_works(literal_model.skips[level], inputs), block_works(block, inputs)
+        works.append((f"DATrans, level {level}", before, after))
     works.append(("network", network_works(literal_model, images, masks), network_works(model, images, masks)))
     rows = []
     for name, literal, ours in works:
         for kind, first, second in zip(("forward", "step"), literal, ours, strict=True):
-            before, after = alternate(first, second, device, options.times)
-            row = {"what": name, "pass": kind, "literal": before, "ours": after, "limit": limit(second, ceiling)}
+            theirs, own = alternate(first, second, device, options.times)
+            row = {"what": name, "pass": kind, "literal": theirs, "ours": own, "limit": limit(second, ceiling)}
             rows.append(row)
             show(row)
     return rows
@@ -216,11 +221,10 @@ def choices(options: argparse.Namespace) -> list[dict[str, Any]]:
     rows = []
     for level, block in enumerate(model.skips):
         assert isinstance(block, DynamicAttentionTransformer)
-        side = options.size >> level
-        x = torch.rand(options.batch, block.out[0].out_channels, side, side, device=options.device)
+        x = maps_of(block, level, options)
         _, both = block_works(block, [x])
         formed, moments = alternate(chosen(both, False), chosen(both, True), options.device, options.times)
-        keys = len(block.keys[0].weight)
+        keys = len(block.get_parameter("keys.0.weight"))
         pays = [datrans.moments_pay(keys, x, d) for d in block.dilations]
         rows.append({"level": level, "formed": formed, "moments": moments, "moments_chosen": pays})
         print(f"keys of level {level}: formed {1e3 * formed:.1f} ms, by moments {1e3 * moments:.1f} ms; moments {pays}")

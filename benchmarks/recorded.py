@@ -53,7 +53,7 @@ class Table:
     @property
     def epochs(self) -> int:
         """Epochs of each training."""
-        return self.seconds.shape[1]
+        return int(self.seconds.shape[1])
 
     @cached_property
     def best_iou(self) -> Values:

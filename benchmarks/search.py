@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -126,7 +127,7 @@ def tpe_and_asha(recorded: Recording, seed: int) -> Iterator[Part]:
 
 def rounds(recorded: Recording, seed: int, *, known: bool = True, **changes: object) -> Iterator[Part]:
     """The sweep's own sampler and schedule, with other parameters than the defaults where they are given."""
-    plan = Tune(trials=TRIALS, epochs=recorded.table.epochs, space=dict(recorded.space), **changes)  # type: ignore[arg-type]
+    plan = Tune(trials=TRIALS, epochs=recorded.table.epochs, space=dict(recorded.space), **changes)
     rungs = rungs_of(plan, 1)
     points = _points(recorded) if known else []
     sampler = Sampler(plan.sampler, plan.space, derive_seed(seed, "search"), points, len(rungs))
@@ -234,7 +235,7 @@ def replay(recorded: Recording, replays: int, workers: int) -> tuple[float, list
         for name, strategy in STRATEGIES.items():
             started, number = time.monotonic(), replays // SLOW.get(name, 1)
             epochs = over_seeds(partial(epochs_to, goal, recorded, strategy), number)
-            interval = stats.quantile_test(epochs, p=0.5).confidence_interval(0.95)
+            interval: Any = stats.quantile_test(epochs, p=0.5).confidence_interval(0.95)  # its stub says float
             middle, share = float(np.median(epochs)), float(np.isfinite(epochs).mean())
             seconds = time.monotonic() - started
             found.append(Reached(name, middle, interval.low, interval.high, share, number, seconds))
