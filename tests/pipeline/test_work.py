@@ -149,6 +149,7 @@ def work_there(parts, folder, *options, workers=1):
     return [said for said, _ in told]
 
 
+@pytest.mark.faults
 def test_a_study_that_was_trained_elsewhere_is_the_same(split, reference, tmp_path):
     for round_ in range(6):
         planned = split.run("plan")
