@@ -11,7 +11,7 @@ from datransnet.foreign_code import code_digest
 from tests.datransnet.foreign import write_classes, write_lists
 from tests.pipeline.conftest import StudyFolder, tiny_params
 
-pytestmark = pytest.mark.study
+pytestmark = [pytest.mark.study, pytest.mark.xdist_group("external")]  # they share a study
 
 LISTS = {
     "call": "net:Net",

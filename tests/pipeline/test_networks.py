@@ -14,6 +14,8 @@ from pipeline.study.read_params import parse_params
 from tests.pipeline.conftest import STAGES, StudyFolder, tiny_params, wait_for
 from tests.pipeline.test_study import records
 
+pytestmark = pytest.mark.xdist_group("networks")  # they share a study
+
 
 def several() -> dict:
     """The tiny study with a second network and a method without training."""

@@ -167,6 +167,7 @@ def test_a_study_that_was_trained_elsewhere_is_the_same(split, reference, tmp_pa
     same_results(split, reference["whole"])
 
 
+@pytest.mark.faults
 def test_what_a_search_of_one_trial_chooses_is_packed_with_it(split, tmp_path):
     content = tiny_params()
     content["tune"] |= {"trials": 1}
