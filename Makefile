@@ -99,7 +99,7 @@ ui-search: $(VENV)/.ready ## look at searches in Optuna's dashboard on http://12
 docs: $(VENV)/.ready ## write the reference pages and the README's results anew
 	python docs/generate.py
 
-# The Python that writes it takes the newest releases that it can run: give an early 3.11 (PYTHON=…), or others cannot install.
+# pip pins the newest releases that its own Python can run: write the file with an early 3.11 (PYTHON=…), so that all can install.
 lock: ## write requirements.txt anew from pyproject.toml
 	rm -rf .lock && $(call quoted,$(PYTHON)) -m venv .lock
 	.lock/bin/python -m pip install --quiet '.[study,cluster,export,dev]' 'setuptools>=77'

@@ -55,7 +55,7 @@ def seen(images: tuple[Any, ...], rng: np.random.Generator) -> Columns:
 
 
 def counted(images: tuple[Any, ...], rng: np.random.Generator) -> Counted:
-    """The same as a report reads it."""
+    """Counts of one model on images as a report reads them, a list for each column."""
     return {name: column.tolist() for name, column in seen(images, rng).items()}
 
 
